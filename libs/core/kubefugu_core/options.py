@@ -1,4 +1,4 @@
-"""The `kubefugu` object of a request (`extra_body` of the OpenAI SDK): our options, validated once and used by gateway and executor."""
+"""The `kubefugu` object of a request (`extra_body` of the OpenAI SDK): validated once, used by gateway and executor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,17 @@
+"""Where the repository and the shared evaluation data are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def shared(*parts: str) -> Path:
+    """A path below ../shared beside the repository; the test is skipped where that folder is absent."""
+    base = REPO.parent / "shared"
+    if not base.is_dir():
+        pytest.skip("needs the shared evaluation data beside the repository (../shared), which is absent here")
+    return base.joinpath(*parts)
