@@ -19,6 +19,7 @@
       WorkerError                    one worker call went wrong
         WorkerUnreachableError, WorkerProtocolError, WorkerStreamCutError, WorkerRefusedError
         WorkerRejectedRequestError   the worker answered 4xx: it is not asked again with the same request
+        WorkerMisconfiguredError     the worker refuses us, not the request: key, account, path or model id are wrong
       DeadlineExceededError, BudgetExceededError, RequestCancelledError
       DataError                      an outcome table, task set or pool file that cannot be used
       InternalError
@@ -150,6 +151,10 @@ class WorkerRejectedRequestError(WorkerError):
     """The worker answered 4xx: this request is not sent to it again."""
 
 
+class WorkerMisconfiguredError(WorkerError):
+    """The worker refuses us, not the request (401, 402, 403, 404, 405): its key, account, path or model id are wrong."""
+
+
 class DeadlineExceededError(KubefuguError):
     """A deadline passed; the message says which."""
 
@@ -212,6 +217,7 @@ ERROR_TABLE: dict[type[KubefuguError], ErrorSpec] = {
     WorkerStreamCutError: ErrorSpec("WORKER_STREAM_CUT", _C.UNAVAILABLE, 502, "server_error", "WorkerStreamCut", True),
     WorkerRefusedError: ErrorSpec("WORKER_REFUSED", _C.UNAVAILABLE, 502, "server_error", "WorkerRefused", True),
     WorkerRejectedRequestError: ErrorSpec("WORKER_REJECTED_REQUEST", _C.INVALID_ARGUMENT, 400, "invalid_request_error", "WorkerRejectedRequest", False),
+    WorkerMisconfiguredError: ErrorSpec("WORKER_MISCONFIGURED", _C.UNAVAILABLE, 502, "server_error", "WorkerMisconfigured", True),
     DeadlineExceededError: ErrorSpec("DEADLINE_EXCEEDED", _C.DEADLINE_EXCEEDED, 504, "timeout_error", "DeadlineExceeded", True),
     BudgetExceededError: ErrorSpec("BUDGET_EXCEEDED", _C.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "BudgetExceeded", False),
     RequestCancelledError: ErrorSpec("CANCELLED", _C.CANCELLED, 499, "invalid_request_error", "Cancelled", False),
