@@ -144,6 +144,41 @@ class LocalProcess(ApiModel):
     """llamacpp: requests decoded at the same time."""
 
 
+class EnvironmentVariable(ApiModel):
+    """An environment variable: a plain value or a key of a Secret."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)
+    """Name of the variable."""
+    value: str = Field(default="", max_length=4096)
+    """Plain value; never a secret."""
+    secret_key_ref: SecretKeyRef | None = None
+    """A Secret in the same namespace, instead of value."""
+
+
+class Toleration(ApiModel):
+    """A taint that pods tolerate, as in Kubernetes' pod spec."""
+
+    key: str = Field(default="", max_length=316)
+    """Key of the taint; empty with operator Exists: every taint."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """How value is compared."""
+    value: str = Field(default="", max_length=63)
+    """Value of the taint."""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    """Effect of the taint; empty: every effect."""
+
+
+class ModelVolume(ApiModel):
+    """A volume claim with model files."""
+
+    claim_name: Name
+    """PersistentVolumeClaim in the same namespace."""
+    mount_path: str = Field(default="/models", pattern=r"^/[^\s:]*$", max_length=256)
+    """Where it is mounted."""
+    read_only: bool = True
+    """False: the server downloads into it."""
+
+
 class ManagedContainer(ApiModel):
     """A model server that the operator runs as a Deployment and Service."""
 
@@ -161,14 +196,30 @@ class ManagedContainer(ApiModel):
     """Path of the OpenAI API."""
     health_path: str = Field(default="/health", pattern=r"^/[^\s]*$", max_length=256)
     """Path of the readiness probe."""
-    replicas: int = Field(default=1, ge=0, le=1000)
-    """Replicas of the Deployment."""
+    replicas: int | None = Field(default=None, ge=0, le=1000)
+    """Replicas of the Deployment; absent: one at first, then left to whoever scales it (an autoscaler)."""
     cpu: str = Field(default="", max_length=32, pattern=r"^([0-9]+m?|[0-9]*\.[0-9]+)?$")
     """CPU request, e.g. 500m; empty: none."""
     memory: str = Field(default="", max_length=32, pattern=r"^([0-9]+(Ki|Mi|Gi|Ti|k|M|G|T)?)?$")
     """Memory request and limit, e.g. 4Gi; empty: none."""
     gpus: int = Field(default=0, ge=0, le=64)
-    """nvidia.com/gpu limit."""
+    """Number of GPUs (limit of the resource named by gpuResource)."""
+    gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, max_length=128)
+    """Resource name of the GPUs."""
+    env: tuple[EnvironmentVariable, ...] = Field(default=(), max_length=64)
+    """Environment variables, e.g. a hub token."""
+    model_volume: ModelVolume | None = None
+    """A volume with model files."""
+    startup_seconds: int = Field(default=600, ge=10, le=86_400)
+    """How long loading the model may take before the container is started anew."""
+    run_as_user: int = Field(default=65532, ge=1, le=2_147_483_647)
+    """User id of the container; root is not possible."""
+    node_selector: dict[str, str] = Field(default={}, max_length=32)
+    """Labels of the nodes that may run it."""
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=32)
+    """Taints that it tolerates."""
+    image_pull_secrets: tuple[Name, ...] = Field(default=(), max_length=8)
+    """Secrets for the image's registry."""
 
 
 class WorkerSpec(ApiModel):
