@@ -248,8 +248,13 @@ def from_reason(
 
 
 def to_openai(error: BaseException) -> dict[str, dict[str, str | None]]:
-    """OpenAI's error object: {"error": {message, type, param, code}}. Foreign errors do not leak their text."""
+    """OpenAI's error object: {"error": {message, type, param, code}}. Foreign errors do not leak their text.
+
+    `metadata["code"]` is a finer code than the class has (`unknown_parameter` for an InvalidRequestError).
+    """
     spec = spec_of(error)
-    message = error.message if isinstance(error, KubefuguError) else "Internal error."
-    field = error.field if isinstance(error, KubefuguError) else None
-    return {"error": {"message": message, "type": spec.openai_type, "param": field, "code": spec.reason.lower()}}
+    code = spec.reason.lower()
+    if not isinstance(error, KubefuguError):
+        return {"error": {"message": "Internal error.", "type": spec.openai_type, "param": None, "code": code}}
+    code = error.metadata.get("code", code)
+    return {"error": {"message": error.message, "type": spec.openai_type, "param": error.field, "code": code}}

@@ -58,5 +58,5 @@ class KubefuguOptions(BaseModel):
     """True: the routing decision is put into the response's `kubefugu` object."""
 
 
-EFFORT_TURNS = {"none": 1, "minimal": 1, "low": 1, "medium": 3, "high": 5, "xhigh": 5}
+EFFORT_TURNS = {"none": 1, "minimal": 1, "low": 1, "medium": 3, "high": 5, "xhigh": 5, "max": 5}
 """Turns for each value of reasoning_effort; absent means 1."""
