@@ -21,17 +21,12 @@ from kubefugu_core.models.registries import Location
 CHUNK_BYTES = 1 << 20
 READ_TIMEOUT_S = 60.0
 ATTEMPTS_WITHOUT_PROGRESS = 4
+BACKOFF_S = 0.5
 
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 
 
-def download(
-    location: Location,
-    target: Path,
-    *,
-    progress: Callable[[int], None],
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
+def download(location: Location, target: Path, *, progress: Callable[[int], None]) -> None:
     """Bring `location` to `target`, verified; `progress` gets the bytes done so far.
 
     A broken connection is continued where it broke as long as tries make progress. Raises PermissionDeniedError (401, 403),
@@ -49,7 +44,7 @@ def download(
             if failures >= ATTEMPTS_WITHOUT_PROGRESS:
                 reason = getattr(error, "reason", None) or error
                 raise UnavailableError(f"The download of {_name(location)} broke off and does not go on: {reason}") from error
-            pause(0.5 * 2**failures)
+            time.sleep(BACKOFF_S * 2**failures)
             continue
         if not location.algorithm or file_digest(part, location.algorithm) == location.digest:
             part.replace(target)
