@@ -1,0 +1,47 @@
+"""The JSON schema under which a planner's server decodes (OpenAI `response_format: json_schema`; llama.cpp and vLLM support it).
+
+One branch for each number of steps fixes equal lengths, id range and access to strictly earlier steps, so that an output decoded under
+it to its end is a valid plan up to steps that nothing uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def plan_schema(*, num_workers: int, max_steps: int, max_subtask_chars: int = 0) -> dict[str, Any]:
+    """Schema of `{"model_id": [...], "subtasks": [...], "access_list": [...]}`; 0 characters: subtasks of any length.
+
+    Keywords used: anyOf, prefixItems, minItems, maxItems, enum, const. `items` stays out: with equal minItems and maxItems it would be
+    idle, and servers differ about its boolean form.
+    """
+    return {"anyOf": [_branch(count, num_workers, max_subtask_chars) for count in range(1, max_steps + 1)]}
+
+
+def _branch(count: int, num_workers: int, max_subtask_chars: int) -> dict[str, Any]:
+    worker = {"type": "integer", "enum": list(range(num_workers))}
+    subtask: dict[str, Any] = {"type": "string", "minLength": 1}
+    if max_subtask_chars:
+        subtask["maxLength"] = max_subtask_chars
+    access = [_access(index) for index in range(count)]
+    return {
+        "type": "object",
+        "properties": {
+            "model_id": _tuple([worker] * count),
+            "subtasks": _tuple([subtask] * count),
+            "access_list": _tuple(access),
+        },
+        "required": ["model_id", "subtasks", "access_list"],
+        "additionalProperties": False,
+    }
+
+
+def _tuple(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+
+
+def _access(index: int) -> dict[str, Any]:
+    if index == 0:
+        return {"const": []}
+    steps = {"type": "integer", "enum": list(range(index))}
+    return {"anyOf": [{"const": "all"}, {"type": "array", "items": steps, "minItems": 0, "maxItems": index}]}
