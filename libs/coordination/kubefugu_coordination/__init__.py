@@ -1,0 +1,1 @@
+"""Workers, the coordination loop, workflows and decision records: the domain that the executor hosts and training reuses."""
