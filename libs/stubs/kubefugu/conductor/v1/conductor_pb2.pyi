@@ -30,6 +30,8 @@ class PlanRequest(_message.Message):
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     ALLOW_RECURSION_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
+    DENIED_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     messages_json: _builtins.bytes
     """Messages of the OpenAI chat request as a JSON array."""
     planner: _builtins.str
@@ -41,9 +43,15 @@ class PlanRequest(_message.Message):
     allow_recursion: _builtins.bool
     """True: the Conductor itself is offered as a worker."""
     tenant: _builtins.str
+    memory: _builtins.str
+    """Tool calls of earlier workflows of the conversation, as text. Empty: none."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanWorker]:
         """The workers offered to the planner, in the order of their ids."""
+
+    @_builtins.property
+    def denied(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Workers that must not see the conversation: the configured planner is not asked if it is one of them."""
 
     def __init__(
         self,
@@ -55,10 +63,12 @@ class PlanRequest(_message.Message):
         max_output_tokens: _builtins.int = ...,
         allow_recursion: _builtins.bool = ...,
         tenant: _builtins.str = ...,
+        denied: _abc.Iterable[_builtins.str] | None = ...,
+        memory: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_recursion", b"allow_recursion", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "messages_json", b"messages_json", "planner", b"planner", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_recursion", b"allow_recursion", "denied", b"denied", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "memory", b"memory", "messages_json", b"messages_json", "planner", b"planner", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
