@@ -92,3 +92,12 @@ def _said(body: bytes) -> str:
     if not isinstance(document, dict):
         return ""
     return error_text(document.get("error") or document.get("detail") or document.get("message") or "")
+
+
+def name_worker(error: BaseException, worker: str) -> BaseException:
+    """Say in an error which worker it was, where the place that raised it could not know."""
+    if isinstance(error, KubefuguError) and "worker" not in error.metadata:
+        error.metadata["worker"] = worker
+        error.message = f"Worker {worker}: {error.message}"
+        error.args = (error.message,)
+    return error

@@ -17,7 +17,7 @@ import orjson
 from kubefugu_coordination.clock import Clock, Deadline, SystemClock
 from kubefugu_coordination.workers.admission import Admission, CallObserver, Lease
 from kubefugu_coordination.workers.cache import ReplyCache, request_key
-from kubefugu_coordination.workers.classify import asked_pause_s, content_type_error, may_retry, status_error
+from kubefugu_coordination.workers.classify import asked_pause_s, content_type_error, may_retry, name_worker, status_error
 from kubefugu_coordination.workers.endpoint import KeySource, base_url
 from kubefugu_coordination.workers.reply import TokenUsage, WorkerReply, estimate_tokens, parse_completion, read_usage
 from kubefugu_coordination.workers.stream import StreamLimits, WorkerStream
@@ -167,7 +167,7 @@ class WorkerClient:
             lease.failed(late)
             raise late from error
         except BaseException as error:
-            lease.failed(self._named(error))
+            lease.failed(name_worker(error, self.name))
             raise
         lease.succeeded(tokens=reply.usage.total_tokens)
         return reply
@@ -203,7 +203,7 @@ class WorkerClient:
             lease.failed(late)
             raise late from error
         except BaseException as error:
-            lease.failed(self._named(error))
+            lease.failed(name_worker(error, self.name))
             raise
         return self._begin_stream(response, lease, deadline, limit, len(payload))
 
@@ -252,17 +252,6 @@ class WorkerClient:
         """The call's own deadline, and whose it is."""
         total_s = float(self.spec.timeouts.total_seconds)
         return deadline.within(total_s), "worker" if total_s < deadline.remaining_s() else "caller"
-
-    def _named(self, error: BaseException) -> BaseException:
-        """Say which worker it was where the transport could not know."""
-        if (
-            isinstance(error, KubefuguError)
-            and error.metadata.setdefault("worker", self.name)
-            and self.name not in error.message
-        ):
-            error.message = f"Worker {self.name}: {error.message}"
-            error.args = (error.message,)
-        return error
 
     def _reply(self, payload: bytes, fallback: TokenUsage, *, latency_ms: float, cached: bool = False) -> WorkerReply:
         completion = parse_completion(payload, worker=self.name)

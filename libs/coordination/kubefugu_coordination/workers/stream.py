@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from kubefugu_coordination.workers.classify import name_worker
 from kubefugu_coordination.workers.reply import TokenUsage, error_text, estimate_tokens, read_usage
 from kubefugu_coordination.workers.sse import DONE, SseSplitter, data_of, events
 from kubefugu_coordination.workers.transport import HttpResponse
@@ -43,7 +44,12 @@ class _Watch:
         self._ends = (ends_at, ends_by)
         self._next = (self._loop.time() + limits.first_token_s, f"first byte within {limits.first_token_s:g} s")
         self.expired: tuple[str, str] | None = None
-        self._timer = self._loop.call_at(min(self._next[0], ends_at), self._check)
+        self._timer = self._arm()
+
+    def _arm(self) -> asyncio.TimerHandle:
+        # Not later than one idle time from now: a first block may come soon and then nothing more.
+        soonest = self._loop.time() + self._limits.idle_s
+        return self._loop.call_at(min(self._next[0], self._ends[0], soonest), self._check)
 
     def progress(self) -> None:
         """Something came."""
@@ -56,7 +62,7 @@ class _Watch:
         elif now >= self._next[0]:
             self.expired = ("worker", self._next[1] or f"further data within {self._limits.idle_s:g} s")
         if self.expired is None:
-            self._timer = self._loop.call_at(min(self._next[0], self._ends[0]), self._check)
+            self._timer = self._arm()
         else:
             self._response.close()
 
@@ -108,8 +114,7 @@ class WorkerStream:
             self.close(translated)
             raise translated from error
         except KubefuguError as error:
-            error.metadata.setdefault("worker", self._worker)
-            self.close(error)
+            self.close(name_worker(error, self._worker))
             raise
         except BaseException as error:
             self.close(error)
