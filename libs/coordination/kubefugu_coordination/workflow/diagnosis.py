@@ -1,6 +1,6 @@
 """What can be wrong with a planner's output, one constant each, and what is changed in it with a note.
 
-The codes are a contract: they travel in `PlanResponse.diagnoses`, in decision records and in training metrics (docs/conductor.md).
+The codes are a contract: they travel in `PlanResponse.diagnoses`, decision records and training metrics (docs/conductor.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From a planner's text to three raw lists (ALGORITHMS.md section 3, parse).
 
-Planners wrap their lists in thoughts, fences, bullets and prose. The reader below walks over the text once, outside of lists: it skips
-`<think>` blocks, recognises labels with their aliases in any case, and takes the first balanced list after each label; brackets and
-labels inside quoted strings don't count. Nothing is executed: values are Python literals or JSON. Validation is another module's job.
+Planners wrap their lists in thoughts, fences, bullets and prose. The reader walks over the text once, outside of lists: it
+skips `<think>` blocks, recognises labels with their aliases in any case, and takes the first balanced list after each label;
+brackets and labels inside quoted strings don't count. Nothing is executed: values are Python literals or JSON. Whether the
+lists make a plan is `validate`'s to say.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A workflow as data: steps, who does them and which earlier steps each one sees (Conductor, arXiv 2512.04388, section 3).
 
-A `Plan` that exists is valid: its constructor refuses anything that could not be executed, so the scheduler has no cases for it.
+A `Plan` that exists is valid: its constructor refuses what could not be executed, so the scheduler has no cases for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The JSON schema under which a planner's server decodes (OpenAI `response_format: json_schema`; llama.cpp and vLLM support it).
+"""The JSON schema under which a planner's server decodes (OpenAI's `response_format`; llama.cpp and vLLM support it).
 
-One branch for each number of steps fixes equal lengths, id range and access to strictly earlier steps, so that an output decoded under
-it to its end is a valid plan up to steps that nothing uses.
+One branch for each number of steps fixes equal lengths, id range and access to strictly earlier steps, so that an output
+decoded under it to its end is a valid plan up to steps that nothing uses.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 def plan_schema(*, num_workers: int, max_steps: int, max_subtask_chars: int = 0) -> dict[str, Any]:
     """Schema of `{"model_id": [...], "subtasks": [...], "access_list": [...]}`; 0 characters: subtasks of any length.
 
-    Keywords used: anyOf, prefixItems, minItems, maxItems, enum, const. `items` stays out: with equal minItems and maxItems it would be
-    idle, and servers differ about its boolean form.
+    Keywords used: anyOf, prefixItems, minItems, maxItems, enum, const. `items` stays out beside prefixItems: with equal
+    minItems and maxItems it would be idle, and servers differ about its boolean form.
     """
     return {"anyOf": [_branch(count, num_workers, max_subtask_chars) for count in range(1, max_steps + 1)]}
 

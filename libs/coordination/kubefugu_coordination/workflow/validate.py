@@ -30,9 +30,9 @@ def read_plan(text: str, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX
 def validate_plan(raw: RawPlan, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS) -> PlanReading:
     """Check everything that can be checked, so that one repair turn sees all of it.
 
-    Ids must be integers in range (never wrapped; True and 1.0 are no integers), access goes to strictly earlier steps, "all" means all
-    of those and may stand inside a list. Empty steps at the end and steps that nothing uses are dropped with a note; too many steps are
-    an error. Every id and access entry must be well-formed, those of dropped steps included.
+    Ids must be integers in range (never wrapped; True and 1.0 are no integers), access goes to strictly earlier steps, "all"
+    means all of those and may stand inside a list. Empty steps at the end and steps that nothing uses are dropped with a
+    note; too many steps are an error. Every id and access entry must be well-formed, those of dropped steps included.
     """
     lengths = {"model_id": len(raw.model_id), "subtasks": len(raw.subtasks), "access_list": len(raw.access_list)}
     if len(set(lengths.values())) != 1:

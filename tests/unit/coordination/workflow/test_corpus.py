@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kubefugu_coordination.workflow.validate import read_plan
 
 CASES: list[dict[str, Any]] = [

@@ -7,16 +7,16 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kubefugu_coordination.workflow.parse import RawPlan, parse_plan
 from kubefugu_coordination.workflow.plan import Plan, Step, render_lists
 from kubefugu_coordination.workflow.validate import PlanReading, read_plan, validate_plan
 
 WORKERS = ("alpha", "beta", "gamma")
 
-_FRAGMENTS = st.sampled_from(
-    ["model_id", "subtasks:", "access_list =", "models", '"workers":', "[", "]", "[[]]", "[0, 1]", "[True]", '["a", "b"]', '"', "'", '"""',
-     "\\", "\\ud800", "<think>", "</think>", "```", "- ", "\n", ": ", "{", "}", '"all"', "[-1]", "[1e999]", "(", ")", "#", "b'", "None", "\x00"]
-)  # fmt: skip
+_SPACELESS = r"""model_id subtasks: access_list= models "workers": [ ] [[]] [0,1] [True] ["a","b"] " ' \ \ud800 <think>
+</think> ``` - : { } "all" [-1] [1e999] ( ) # b' None"""
+_FRAGMENTS = st.sampled_from([*_SPACELESS.split(), '"' * 3, "\n", " ", "\x00"])
 _VALUES = st.recursive(
     st.none()
     | st.booleans()

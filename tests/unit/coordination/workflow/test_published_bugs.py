@@ -1,8 +1,9 @@
-"""One test for each mistake that published Conductor implementations are known for, named after it (ALGORITHMS.md section 3)."""
+"""One test for each mistake that published Conductors are known for, named after it (ALGORITHMS.md section 3)."""
 
 from __future__ import annotations
 
 import pytest
+
 from kubefugu_coordination.workflow.diagnosis import PlanCode
 from kubefugu_coordination.workflow.plan import Plan, Step, render_lists
 from kubefugu_coordination.workflow.validate import PlanReading, read_plan

@@ -1,0 +1,52 @@
+"""What a planner is told about each worker that it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubefugu_coordination.workflow.plan import SELF_WORKER
+
+_MAX_STRENGTHS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedWorker:
+    """A worker as the planner sees it. Prices are US dollars per million tokens as decimal strings, empty where unknown."""
+
+    name: str
+    description: str = ""
+    input_price: str = ""
+    output_price: str = ""
+    context_tokens: int = 0
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    """Mean measured score (0 to 1) per group of questions."""
+
+
+CONDUCTOR = OfferedWorker(
+    SELF_WORKER, "The planner itself: plans a subtask that is too large for one worker as a smaller workflow of its own."
+)
+"""The Conductor offered to itself (recursion)."""
+
+
+def describe_worker(number: int, worker: OfferedWorker) -> str:
+    """One line: id, name, description, strengths (best first), prices, context."""
+    parts = [f"{number}: {worker.name}"]
+    if worker.description:
+        parts.append(f" - {' '.join(worker.description.split())}")
+    ranked = sorted(worker.strengths.items(), key=lambda item: (-item[1], item[0]))[:_MAX_STRENGTHS]
+    facts = []
+    if ranked:
+        facts.append("measured: " + ", ".join(f"{group} {score:.2f}" for group, score in ranked))
+    if worker.input_price or worker.output_price:
+        facts.append(f"price per million tokens: ${worker.input_price or '?'} in, ${worker.output_price or '?'} out")
+    if worker.context_tokens:
+        facts.append(f"context: {worker.context_tokens} tokens")
+    if facts:
+        parts.append(f" ({'; '.join(facts)})")
+    return "".join(parts)
+
+
+def describe_workers(workers: Sequence[OfferedWorker]) -> str:
+    """All of them, one line each, in the order of their ids."""
+    return "\n".join(describe_worker(number, worker) for number, worker in enumerate(workers))

@@ -1,0 +1,130 @@
+"""What a planner is asked, the same in serving and in training (Conductor, arXiv 2512.04388, section 3).
+
+Few-shot examples are turns of the conversation and bring their own small pools, so that no example favours a worker id of the
+offered pool. They name no tools: a tool name in an example is an answer given away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from kubefugu_coordination.workflow.diagnosis import Diagnosis, describe
+from kubefugu_coordination.workflow.offer import OfferedWorker, describe_workers
+from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, Plan, Step, render_lists
+from kubefugu_coordination.workflow.transcript import task_text
+
+
+class PlanFormat(StrEnum):
+    """How the planner writes its three lists; the reader takes both."""
+
+    LISTS = "lists"
+    """Three labelled lines."""
+    JSON = "json"
+    """One object, for decoding under a schema."""
+
+
+_RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
+Write three lists of equal length, one entry for each step:
+- model_id: the number of the worker that does the step.
+- subtasks: what that worker is told to do, as text that can be understood without the plan.
+- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.
+Rules:
+- Every worker also sees the whole task. It sees nothing else but the results in its access list.
+- The result of the last step is the answer to the task. If several steps find parts of it, the last step puts them together.
+- Give each part to the worker that is best at it. Steps that do not need each other run at the same time.
+- Use as few steps as possible, at most {max_steps}. One step is right for a task that one worker can do.
+- {output}"""
+
+_OUTPUT = {
+    PlanFormat.LISTS: "Write the three lists, each on a line of its own after its name and a colon, and nothing else.",
+    PlanFormat.JSON: "Write one JSON object with the keys model_id, subtasks and access_list, and nothing else.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A solved planning task."""
+
+    workers: tuple[OfferedWorker, ...]
+    task: str
+    plan: Plan
+
+
+EXAMPLES: tuple[Example, ...] = (
+    Example(
+        (
+            OfferedWorker("writer", "Writes and rewrites texts."),
+            OfferedWorker("chemist", "Answers questions about elements and reactions."),
+            OfferedWorker("historian", "Knows dates and people of history."),
+        ),
+        "Which element has the symbol W, and who first isolated it? Answer in one sentence.",
+        Plan(
+            (
+                Step("chemist", "Which element has the symbol W?"),
+                Step("historian", "Who first isolated the element with the symbol W?"),
+                Step("writer", "Say in one sentence which element has the symbol W and who first isolated it.", (0, 1)),
+            )
+        ),
+    ),
+    Example(
+        (OfferedWorker("translator", "Translates between languages."), OfferedWorker("writer", "Writes and rewrites texts.")),
+        "How do you say 'good evening' in Portuguese?",
+        Plan((Step("translator", "Translate 'good evening' into Portuguese."),)),
+    ),
+)
+
+
+def planner_messages(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    workers: Sequence[OfferedWorker],
+    max_steps: int = DEFAULT_MAX_STEPS,
+    output: PlanFormat = PlanFormat.LISTS,
+    max_task_chars: int = 24_000,
+    memory: str = "",
+    examples: Sequence[Example] = EXAMPLES,
+) -> list[dict[str, str]]:
+    """The chat that asks for a plan. `messages` is the client's conversation, `memory` what earlier workflows left as text."""
+    asked = [{"role": "system", "content": _RULES.format(max_steps=max_steps, output=_OUTPUT[output])}]
+    for example in examples:
+        if len(example.plan.steps) <= max_steps:
+            asked.append({"role": "user", "content": _question(example.workers, example.task)})
+            asked.append({"role": "assistant", "content": _answer(example, output)})
+    task = task_text(messages, max_chars=max_task_chars)
+    if memory:
+        task = f"{task}\n\n{memory}"
+    asked.append({"role": "user", "content": _question(workers, task)})
+    return asked
+
+
+def repair_messages(
+    asked: Sequence[Mapping[str, str]], reply: str, diagnoses: Sequence[Diagnosis], *, max_reply_chars: int = 8_000
+) -> list[dict[str, str]]:
+    """The conversation of the one repair turn: what was asked, what came, what is wrong with it."""
+    told = f"This plan cannot be used:\n{describe(diagnoses)}\nWrite the corrected plan in the same form, and nothing else."
+    return [
+        *(dict(message) for message in asked),
+        {"role": "assistant", "content": reply[:max_reply_chars] or "(nothing)"},
+        {"role": "user", "content": told},
+    ]
+
+
+def _question(workers: Sequence[OfferedWorker], task: str) -> str:
+    return f"Workers:\n{describe_workers(workers)}\n\nTask:\n{task}"
+
+
+def _answer(example: Example, output: PlanFormat) -> str:
+    ids = {worker.name: number for number, worker in enumerate(example.workers)}
+    if output is PlanFormat.LISTS:
+        return render_lists(example.plan, ids)
+    steps = example.plan.steps
+    lists = {
+        "model_id": [ids[step.worker] for step in steps],
+        "subtasks": [step.subtask for step in steps],
+        "access_list": [list(step.access) for step in steps],
+    }
+    return json.dumps(lists, ensure_ascii=False)
