@@ -18,6 +18,8 @@ from pydantic.alias_generators import to_camel
 from kubefugu_core.errors import DataError
 
 API_VERSION = "kubefugu.dev/v1alpha1"
+COORDINATED_MODELS = ("fugu", "fugu-ultra")
+"""Model names that no worker may have."""
 
 DecimalString = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
@@ -154,6 +156,12 @@ class EnvironmentVariable(ApiModel):
     secret_key_ref: SecretKeyRef | None = None
     """A Secret in the same namespace, instead of value."""
 
+    @model_validator(mode="after")
+    def _one_source(self) -> EnvironmentVariable:
+        if self.value and self.secret_key_ref is not None:
+            raise ValueError("an environment variable takes value or secretKeyRef, not both")
+        return self
+
 
 class Toleration(ApiModel):
     """A taint that pods tolerate, as in Kubernetes' pod spec."""
@@ -262,6 +270,10 @@ class WorkerSpec(ApiModel):
     def _one_endpoint(self) -> WorkerSpec:
         if sum(part is not None for part in (self.url, self.service, self.managed, self.process)) != 1:
             raise ValueError("a worker needs exactly one of url, service, managed or process")
+        if self.name in COORDINATED_MODELS:
+            raise ValueError(f"{' and '.join(COORDINATED_MODELS)} are the names of the coordinated models")
+        if self.url is not None and "@" in self.url.split("/", 3)[2]:
+            raise ValueError("the URL must not carry a user or password; use auth")
         return self
 
 
@@ -314,6 +326,10 @@ class WorkerPoolSpec(ApiModel):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"worker names must be unique: {', '.join(doubled)}")
+        if not any(Role.SOLVER in worker.roles for worker in self.workers):
+            raise ValueError("no worker may take the role solver, so nothing could answer")
+        if self.routing.planner and self.routing.planner not in names:
+            raise ValueError("routing.planner must be the name of a worker of this pool")
         return self
 
 

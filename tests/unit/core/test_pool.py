@@ -78,3 +78,30 @@ def test_prices_are_exact_decimals() -> None:
     prices = Prices(input_per_million_tokens="0.15", output_per_million_tokens="0.6")
     assert prices.cost_usd(1_000_000, 500_000) == 0.45
     assert prices.cost_usd(0, 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "fugu"}, "names of the coordinated models"),
+        ({"url": "http://user:secret@host/v1"}, "must not carry a user or password"),
+        ({"roles": ["verifier"]}, "no worker may take the role solver"),
+    ],
+)
+def test_pool_refuses_what_could_never_serve(change: dict[str, Any], sentence: str) -> None:
+    worker = {"name": "a", "model": "m", "url": "http://host/path@home/v1", **change}
+    document = {
+        "apiVersion": "kubefugu.dev/v1alpha1",
+        "kind": "WorkerPool",
+        "metadata": {"name": "p"},
+        "spec": {"workers": [worker]},
+    }
+    with pytest.raises(DataError, match=sentence):
+        parse_pool(document, source="test")
+
+
+def test_the_planner_is_a_worker_of_the_pool() -> None:
+    spec = {"workers": [{"name": "a", "model": "m", "url": "http://host/v1"}], "routing": {"planner": "b"}}
+    document = {"apiVersion": "kubefugu.dev/v1alpha1", "kind": "WorkerPool", "metadata": {"name": "p"}, "spec": spec}
+    with pytest.raises(DataError, match=r"routing\.planner must be the name of a worker"):
+        parse_pool(document, source="test")
