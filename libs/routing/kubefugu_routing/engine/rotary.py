@@ -1,0 +1,40 @@
+"""cos and sin of positions, computed by transformers' own rotary module and kept in a table that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from kubefugu_routing.engine.params import DecoderParams
+
+_FIRST_POSITIONS = 1024
+
+
+class RotaryTable:
+    """Rows of the table are positions; the values are those of `model.rotary_emb` in the weights' dtype."""
+
+    def __init__(self, params: DecoderParams) -> None:
+        self._params = params
+        self._cos = torch.empty(0)
+        self._sin = torch.empty(0)
+
+    def _grow(self, positions: int) -> None:
+        size = max(_FIRST_POSITIONS, 1 << (positions - 1).bit_length())
+        probe = torch.empty(1, dtype=self._params.dtype, device=self._params.device)
+        ids = torch.arange(size, device=self._params.device).unsqueeze(0)
+        cos, sin = self._params.rotary(probe, ids)
+        self._cos, self._sin = cos[0].unsqueeze(1), sin[0].unsqueeze(1)
+
+    def at(self, spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin, each (T, 1, head_dim), of the spans (first position, count) one after another."""
+        needed = max((first + count for first, count in spans), default=0)
+        if needed > self._cos.shape[0]:
+            self._grow(needed)
+        if not spans:
+            return self._cos[:0], self._sin[:0]
+        if len(spans) == 1:
+            first, count = spans[0]
+            return self._cos[first : first + count], self._sin[first : first + count]
+        ids = torch.cat([torch.arange(first, first + count) for first, count in spans]).to(self._params.device)
+        return self._cos[ids], self._sin[ids]
