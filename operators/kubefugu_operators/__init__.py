@@ -1,0 +1,1 @@
+"""The Kubernetes operator: WorkerPool, TrainingRun and RoutingPolicy become Kubernetes objects, status and rollouts."""

@@ -1,0 +1,1 @@
+"""TrainingRun: one training of a routing head or planner, from frozen data to a published version."""
