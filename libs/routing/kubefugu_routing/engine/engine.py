@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_routing.backbone import Backbone
+from kubefugu_routing.engine import partial
 from kubefugu_routing.engine.params import decoder_params
 from kubefugu_routing.engine.prefix_cache import PrefixCache
+from kubefugu_routing.engine.rotary import RotaryTable
 from kubefugu_routing.engine.sequence import Sequence, make_sequence
 from kubefugu_routing.engine.step import Part, Stepper
 from kubefugu_routing.engine.variants import BASE_KEY, Variant, build_variant
@@ -51,7 +53,9 @@ class Engine:
         self.backbone = backbone
         self.stats = EngineStats()
         self.max_step_tokens = max_step_tokens
-        self._stepper = Stepper(decoder_params(backbone.model))
+        self._params = decoder_params(backbone.model)
+        self._rotary = RotaryTable(self._params)
+        self._stepper = Stepper(self._params, self._rotary)
         self._cache = PrefixCache(kv_cache_bytes)
         self._lock = threading.RLock()
         self._base = build_variant(backbone, None, None)
@@ -82,6 +86,17 @@ class Engine:
         artifact = policy.artifact if isinstance(policy, Policy) else policy
         features = self.features_of(batch, self.variant(artifact.offsets))
         return head_logits(features, artifact.head)
+
+    def entering_states(self, batch: SequenceOf[SequenceOf[int]], layer: int) -> list[torch.Tensor]:
+        """Hidden states entering a layer, one tensor (tokens - 1, d) a sequence, to be reused by `features_from`."""
+        return partial.entering_states(self._params, self._rotary, batch, layer)
+
+    def features_from(self, states: SequenceOf[torch.Tensor], layer: int, matrices: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Features (n, d) float32 from states entering `layer` with its matrices replaced; differentiable in `matrices`.
+
+        `svf.apply.layer_matrices` makes them from deltas; embedding offsets can't be applied here.
+        """
+        return partial.features_from(self._params, self._rotary, states, layer, matrices)
 
     # --- variants ------------------------------------------------------------------------------------------------------------
 

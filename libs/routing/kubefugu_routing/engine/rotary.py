@@ -21,10 +21,12 @@ class RotaryTable:
 
     def _grow(self, positions: int) -> None:
         size = max(_FIRST_POSITIONS, 1 << (positions - 1).bit_length())
-        probe = torch.empty(1, dtype=self._params.dtype, device=self._params.device)
-        ids = torch.arange(size, device=self._params.device).unsqueeze(0)
-        cos, sin = self._params.rotary(probe, ids)
-        self._cos, self._sin = cos[0].unsqueeze(1), sin[0].unsqueeze(1)
+        # Ordinary tensors also where a step in inference mode asks first: training saves them for its backward pass.
+        with torch.inference_mode(False), torch.no_grad():
+            probe = torch.empty(1, dtype=self._params.dtype, device=self._params.device)
+            ids = torch.arange(size, device=self._params.device).unsqueeze(0)
+            cos, sin = self._params.rotary(probe, ids)
+            self._cos, self._sin = cos[0].unsqueeze(1).clone(), sin[0].unsqueeze(1).clone()
 
     def at(self, spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin, each (T, 1, head_dim), of the spans (first position, count) one after another."""

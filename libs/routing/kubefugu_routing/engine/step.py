@@ -54,9 +54,9 @@ class _Lane:
 class Stepper:
     """Runs steps over one decoder's weights."""
 
-    def __init__(self, params: DecoderParams) -> None:
+    def __init__(self, params: DecoderParams, rotary: RotaryTable) -> None:
         self._params = params
-        self._rotary = RotaryTable(params)
+        self._rotary = rotary
 
     @property
     def num_layers(self) -> int:
