@@ -7,9 +7,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plans import plans
 
 from kubefugu_coordination.workflow.parse import RawPlan, parse_plan
-from kubefugu_coordination.workflow.plan import Plan, Step, render_lists
+from kubefugu_coordination.workflow.plan import Plan, render_lists
 from kubefugu_coordination.workflow.validate import PlanReading, read_plan, validate_plan
 
 WORKERS = ("alpha", "beta", "gamma")
@@ -68,23 +69,11 @@ def test_no_invalid_lists_are_accepted(ids: list[Any], subtasks: list[Any], acce
     check_accepted(read_plan(text, workers=WORKERS, max_steps=max_steps), None, max_steps)
 
 
-@st.composite
-def plans(draw: st.DrawFn) -> Plan:
-    """Valid plans: every step sees some earlier ones, and the last one sees what nothing else does."""
-    count = draw(st.integers(1, 5))
-    access = [draw(st.sets(st.integers(0, index - 1))) if index else set() for index in range(count)]
-    used = set().union(*access)
-    access[-1] |= {index for index in range(count - 1) if index not in used}
-    texts = (
-        st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=30).map(str.strip).filter(bool)
-    )
-    return Plan(
-        tuple(Step(draw(st.sampled_from(WORKERS)), draw(texts), tuple(sorted(access[index]))) for index in range(count))
-    )
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=30).map(str.strip).filter(bool)
 
 
 @settings(max_examples=300, deadline=None)
-@given(plans())
+@given(plans(subtasks=_TEXTS))
 def test_a_rendered_plan_reads_back_as_itself(plan: Plan) -> None:
     """The training format is the executor's format: what is rendered for training is what serving reads."""
     ids = {name: index for index, name in enumerate(WORKERS)}
@@ -94,7 +83,7 @@ def test_a_rendered_plan_reads_back_as_itself(plan: Plan) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(plans(), st.text(max_size=30), st.text(max_size=30))
+@given(plans(subtasks=_TEXTS), st.text(max_size=30), st.text(max_size=30))
 def test_surrounding_text_never_changes_a_plan_into_another(plan: Plan, before: str, after: str) -> None:
     ids = {name: index for index, name in enumerate(WORKERS)}
     reading = read_plan(f"{before}\n{render_lists(plan, ids)}\n{after}", workers=WORKERS)

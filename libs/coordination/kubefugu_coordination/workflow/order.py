@@ -1,0 +1,45 @@
+"""Who may do a step, and who is asked next when the planned worker fails or declines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from kubefugu_core.pool import Capability, WorkerSpec
+
+
+def can_serve(worker: WorkerSpec, needs: Collection[Capability]) -> bool:
+    """True: the worker declares every capability that the step needs."""
+    return set(needs) <= set(worker.capabilities)
+
+
+def asking_order(
+    planned: str, workers: Sequence[WorkerSpec], *, needs: Collection[Capability], ranking: Sequence[str] = ()
+) -> list[str]:
+    """The planned worker first, then the other allowed ones: in the router's order where there is one, generalists before
+    specialists otherwise; fallback workers always last. Workers that lack a needed capability are left out, the planned one
+    included.
+    """
+    able = [worker for worker in workers if can_serve(worker, needs)]
+    position = {name: place for place, name in enumerate(ranking)}
+
+    def key(worker: WorkerSpec) -> tuple[bool, bool, int, bool]:
+        return (worker.name != planned, worker.fallback, position.get(worker.name, len(position)), worker.specialist)
+
+    return [worker.name for worker in sorted(able, key=key)]
+
+
+def share_s(remaining_s: float, chain: int, longest_s: float) -> float:
+    """Seconds that a step may take when `chain` steps, itself included, are still to run one after the other.
+
+    An equal share of what is left of the request, so that a step which hangs leaves the answer its time; at most `longest_s`.
+    """
+    return min(longest_s, max(0.0, remaining_s) / max(1, chain))
+
+
+def chains(access: Sequence[Sequence[int]]) -> Mapping[int, int]:
+    """For each step, how many steps stand on the longest way from it to the last one, both included."""
+    length = {len(access) - 1: 1}
+    for index in range(len(access) - 1, -1, -1):
+        for seen in access[index]:
+            length[seen] = max(length.get(seen, 0), length.get(index, 1) + 1)
+    return length
