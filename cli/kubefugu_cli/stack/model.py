@@ -74,6 +74,8 @@ class StackPlan(Document):
     """The processes."""
     left_out: tuple[LeftOut, ...] = ()
     """Workers of the pool that this stack does not have."""
+    head_version: str = ""
+    """Policy version that `up` declared; empty: the pool has no trained head."""
 
 
 class ComponentPhase(StrEnum):

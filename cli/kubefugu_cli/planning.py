@@ -1,0 +1,56 @@
+"""`kubefugu plan`: a workflow of the Conductor as a table."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf.json_format import MessageToDict
+from rich.table import Table
+
+from kubefugu.conductor.v1 import conductor_pb2
+from kubefugu_cli.clients.services import ConductorClient
+from kubefugu_cli.console import out, print_json
+from kubefugu_core.pool import WorkerPool
+
+
+def ask(target: str, question: str, *, pool: WorkerPool, planner: str) -> conductor_pb2.PlanResponse:
+    """Let the Conductor plan. Raises what it raises, InvalidPlanError among it."""
+    workers = [
+        conductor_pb2.PlanWorker(
+            name=worker.name,
+            model=worker.model,
+            description=worker.description,
+            input_price=worker.prices.input_per_million_tokens,
+            output_price=worker.prices.output_per_million_tokens,
+            context_tokens=worker.context_tokens,
+        )
+        for worker in pool.spec.workers
+    ]
+    messages = json.dumps([{"role": "user", "content": question}]).encode()
+    return ConductorClient(target).plan(
+        conductor_pb2.PlanRequest(
+            messages_json=messages, workers=workers, planner=planner, max_steps=pool.spec.routing.max_steps
+        )
+    )
+
+
+def show(reply: conductor_pb2.PlanResponse, *, explain: bool, json_output: bool) -> None:
+    """Steps; with `explain` also diagnoses and cost."""
+    if json_output:
+        print_json(MessageToDict(reply, preserving_proto_field_name=True))
+        return
+    table = Table("step", "worker", "sees", "subtask")
+    for number, step in enumerate(reply.workflow.steps):
+        table.add_row(str(number), step.worker, ", ".join(str(seen) for seen in step.access), step.subtask)
+    out().print(table)
+    if not explain:
+        return
+    usage = reply.usage
+    out().print(
+        f"planned by {reply.planner}{' after a repair' if reply.repaired else ''}: "
+        f"{usage.prompt_tokens} + {usage.completion_tokens} tokens, {usage.cost_usd:.6f} USD",
+        markup=False,
+    )
+    for diagnosis in reply.diagnoses:
+        where = f"step {diagnosis.step}: " if diagnosis.HasField("step") else ""
+        out().print(f"{diagnosis.code}: {where}{diagnosis.message}", markup=False)

@@ -1,0 +1,75 @@
+"""The policy set that `up` declares, and when it leaves one alone that a person declared."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from kubefugu.router.v1 import router_pb2
+from kubefugu_cli.policies import source_of, write_policy_set
+from kubefugu_cli.stack.model import StackPlan
+from kubefugu_cli.stack.policy_file import declare_head, read_policy_set
+
+
+def plan_with(version: str) -> StackPlan:
+    return StackPlan(name="t", url="http://x", pool="p.yaml", pool_name="p", components=(), head_version=version)
+
+
+def head(tmp_path: Path, content: bytes = b"head") -> Path:
+    path = tmp_path / "head.safetensors"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_first_start_declares_the_head(tmp_path: Path) -> None:
+    path = tmp_path / "policies.json"
+    version = declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    declared = read_policy_set(path)
+    assert declared is not None
+    assert version == f"default-{hashlib.sha256(b'head').hexdigest()[:8]}"
+    assert (declared.generation, declared.active) == (1, version)
+    assert declared.sources[0].uri == (tmp_path / "head.safetensors").as_uri()
+    assert declared.sources[0].sha256 == hashlib.sha256(b"head").hexdigest()
+
+
+def test_a_newly_trained_head_replaces_the_one_that_up_declared(tmp_path: Path) -> None:
+    path = tmp_path / "policies.json"
+    first = declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    second = declare_head(path, head(tmp_path, b"better"), pool_stem="default", before=plan_with(first))
+    declared = read_policy_set(path)
+    assert declared is not None
+    assert second != first
+    assert (declared.generation, declared.active) == (2, second)
+
+
+def test_a_set_that_a_person_declared_survives_a_restart_with_the_same_pool(tmp_path: Path) -> None:
+    path = tmp_path / "policies.json"
+    first = declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    mine = router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", head(tmp_path))])
+    write_policy_set(path, mine)
+    version = declare_head(path, head(tmp_path), pool_stem="default", before=plan_with(first))
+    assert version == first
+    assert read_policy_set(path) == mine
+
+
+def test_it_gives_way_to_another_pool_or_where_its_artifact_is_gone(tmp_path: Path) -> None:
+    path, gone = tmp_path / "policies.json", tmp_path / "gone.safetensors"
+    gone.write_bytes(b"mine")
+    write_policy_set(path, router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", gone)]))
+    declare_head(path, head(tmp_path), pool_stem="other", before=None)
+    other = read_policy_set(path)
+    assert other is not None
+    assert other.generation == 8
+    write_policy_set(path, router_pb2.PolicySet(generation=9, active="mine", sources=[source_of("mine", gone)]))
+    gone.unlink()
+    version = declare_head(path, head(tmp_path), pool_stem="default", before=plan_with("default-1"))
+    declared = read_policy_set(path)
+    assert declared is not None
+    assert (declared.generation, declared.active) == (10, version)
+
+
+def test_a_pool_without_a_head_declares_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "policies.json"
+    declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    assert declare_head(path, None, pool_stem="mine", before=None) == ""
+    assert read_policy_set(path) is None
