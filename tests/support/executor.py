@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
 from kubefugu.common.v1 import common_pb2
 from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
 from kubefugu_core.errors import DecisionNotFoundError
@@ -54,10 +55,12 @@ class ScriptedExecutor(executor_pb2_grpc.ExecutorServiceServicer):
 
 
 @asynccontextmanager
-async def scripted_executor(script: Script | None = None, *, serving: bool = True) -> AsyncIterator[tuple[ScriptedExecutor, str]]:
+async def scripted_executor(
+    script: Script | None = None, *, serving: bool = True, port: int = 0
+) -> AsyncIterator[tuple[ScriptedExecutor, str]]:
     """Run one on a free port; yields it and its gRPC target."""
     servicer = ScriptedExecutor(script)
-    server = RpcServer("127.0.0.1:0", services=[SERVICE])
+    server = RpcServer(f"127.0.0.1:{port}", services=[SERVICE])
     executor_pb2_grpc.add_ExecutorServiceServicer_to_server(servicer, server.grpc)
     await server.start()
     await server.set_serving(serving)

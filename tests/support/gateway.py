@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
+
 from kubefugu_gateway.auth import Authenticator
 from kubefugu_gateway.chat import ChatCompletions
 from kubefugu_gateway.executor import GrpcExecutor
 from kubefugu_gateway.main import make_server, wire
 from kubefugu_gateway.settings import GatewaySettings
-
 from support.waiting import until
 
 

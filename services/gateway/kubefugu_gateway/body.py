@@ -12,23 +12,21 @@ from kubefugu_core.errors import RequestCancelledError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_CLOSE = {"connection": "close"}
-"""Sent where the body is not read to its end, because the connection can't be used again."""
-
-
 async def read_json_bytes(
     receive: Receive, headers: Iterable[tuple[bytes, bytes]], *, max_bytes: int, timeout_s: float
 ) -> bytes:
     """The body of a request whose content type is JSON. Raises HTTPException 408, 413 or 415, RequestCancelledError.
 
-    Insisting on application/json also keeps web pages of other origins from posting here without a preflight.
+    Insisting on application/json also keeps web pages of other origins from posting here without a preflight. A body that is
+    refused unread is not a reason to close: the server skips it, whereas closing would reset the connection under a client
+    that still writes, before it has read why.
     """
     named = dict(headers)
     kind = named.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":
-        raise HTTPException(415, "The body must be JSON: send the header 'Content-Type: application/json'.", headers=_CLOSE)
+        raise HTTPException(415, "The body must be JSON: send the header 'Content-Type: application/json'.")
     if named.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-        raise HTTPException(415, "Compressed request bodies are not supported.", headers=_CLOSE)
+        raise HTTPException(415, "Compressed request bodies are not supported.")
     length = named.get(b"content-length", b"")
     if length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
@@ -36,7 +34,7 @@ async def read_json_bytes(
         async with asyncio.timeout(timeout_s):
             return await _read(receive, max_bytes)
     except TimeoutError as error:
-        raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.", headers=_CLOSE) from error
+        raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.", headers={"connection": "close"}) from error
 
 
 async def _read(receive: Receive, max_bytes: int) -> bytes:
@@ -58,4 +56,4 @@ async def _read(receive: Receive, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> HTTPException:
-    return HTTPException(413, f"The body is too large: at most {max_bytes} bytes are accepted.", headers=_CLOSE)
+    return HTTPException(413, f"The body is too large: at most {max_bytes} bytes are accepted.")
