@@ -16,14 +16,20 @@ from kubefugu_coordination.workflow.plan import Plan
 _WIDTH, _GAP_X, _GAP_Y, _MARGIN = 236, 64, 24, 16
 _LINE, _LINE_CHARS, _MAX_LINES = 16, 34, 4
 _PADDING = 12
+_LANE = 4
 
+# No CSS variables: viewers other than browsers don't know them.
 _STYLE = """
-svg{font:12px system-ui,sans-serif;--ink:#1c2330;--soft:#5b6575;--box:#fff;--edge:#8792a2;--accent:#1f6feb;--bad:#c9372c;--wait:#b65c02}
-@media (prefers-color-scheme:dark){svg{--ink:#e6e9ef;--soft:#9aa4b2;--box:#1b2029;--edge:#6b7686;--accent:#579dff;--bad:#f87168;--wait:#f5cd47}}
-rect{fill:var(--box);stroke:var(--edge)}.final rect{stroke:var(--accent);stroke-width:2.5}.failed rect{stroke:var(--bad);stroke-dasharray:5 3}
-.waiting rect{stroke:var(--wait);stroke-dasharray:2 3}text{fill:var(--ink)}.head{font-weight:600}.soft{fill:var(--soft);font-size:11px}
-path{fill:none;stroke:var(--edge);stroke-width:1.4}marker path{fill:var(--edge);stroke:none}
-"""  # noqa: E501 - one rule a line would be four times as long
+svg{font:12px system-ui,sans-serif}
+rect{fill:#ffffff;stroke:#8792a2} text{fill:#1c2330} .head{font-weight:600} .soft{fill:#5b6575;font-size:11px}
+.edge{fill:none;stroke:#8792a2;stroke-width:1.4} .tip{fill:#8792a2}
+.final rect{stroke:#1f6feb;stroke-width:2.5}
+.failed rect{stroke:#c9372c;stroke-dasharray:5 3} .waiting rect{stroke:#b65c02;stroke-dasharray:2 3}
+@media (prefers-color-scheme:dark){
+rect{fill:#1b2029;stroke:#6b7686} text{fill:#e6e9ef} .soft{fill:#9aa4b2} .edge{stroke:#6b7686} .tip{fill:#6b7686}
+.final rect{stroke:#579dff} .failed rect{stroke:#f87168} .waiting rect{stroke:#f5cd47}
+}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,21 @@ class _Box:
     lines: Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    boxes: Sequence[_Box]
+    columns: Sequence[int]
+    lanes: Mapping[tuple[int, int], float]
+    """Height at which the arrows of a step pass a column."""
+
+
 def plan_svg(plan: Plan, facts: Mapping[int, StepFacts] | None = None, *, title: str = "Workflow") -> str:
     """An SVG document. Deterministic; every text is escaped; colours follow the reader's light or dark preference."""
-    boxes = _layout(plan, facts or {})
+    layout = _layout(plan, facts or {})
+    boxes = layout.boxes
     width = max(box.x for box in boxes) + _WIDTH + _MARGIN
     height = max(box.y + box.height for box in boxes) + _MARGIN
-    edges = [_edge(boxes[seen], boxes[index]) for index, step in enumerate(plan.steps) for seen in step.access]
+    edges = [_edge(layout, seen, index) for index, step in enumerate(plan.steps) for seen in step.access]
     nodes = [_node(index, box, plan, (facts or {}).get(index, StepFacts())) for index, box in enumerate(boxes)]
     return "\n".join(
         [
@@ -72,7 +87,7 @@ def plan_svg(plan: Plan, facts: Mapping[int, StepFacts] | None = None, *, title:
             f"<title>{escape(_visible(title))}</title>",
             f"<style>{_STYLE}</style>",
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-            '<path d="M0 0L8 4L0 8z"/></marker></defs>',
+            '<path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>',
             *edges,
             *nodes,
             "</svg>",
@@ -80,22 +95,28 @@ def plan_svg(plan: Plan, facts: Mapping[int, StepFacts] | None = None, *, title:
     )
 
 
-def _layout(plan: Plan, facts: Mapping[int, StepFacts]) -> list[_Box]:
+def _layout(plan: Plan, facts: Mapping[int, StepFacts]) -> _Layout:
+    """Place boxes column by column. An arrow that passes a column gets a lane there, so that it runs behind no box."""
     columns: list[int] = []
     for step in plan.steps:
         columns.append(max((columns[seen] + 1 for seen in step.access), default=0))
     texts = [_lines(index, plan, facts.get(index, StepFacts())) for index in range(len(plan.steps))]
     heights = [len(lines) * _LINE + 2 * _PADDING - 4 for lines in texts]
-    totals: dict[int, float] = {}
-    for column, height in zip(columns, heights, strict=True):
-        totals[column] = totals.get(column, -_GAP_Y) + height + _GAP_Y
-    tallest = max(totals.values())
-    next_y = {column: _MARGIN + (tallest - total) / 2 for column, total in totals.items()}
-    boxes = []
-    for column, height, lines in zip(columns, heights, texts, strict=True):
-        boxes.append(_Box(_MARGIN + column * (_WIDTH + _GAP_X), next_y[column], height, lines))
-        next_y[column] += height + _GAP_Y
-    return boxes
+    reach = {seen: max(columns[i] for i, s in enumerate(plan.steps) if seen in s.access) for seen in range(plan.final)}
+    boxes: dict[int, _Box] = {}
+    lanes: dict[tuple[int, int], float] = {}
+    members = {c: [i for i in range(len(columns)) if columns[i] == c or columns[i] < c < reach.get(i, 0)] for c in set(columns)}
+    sizes = {c: [heights[i] if columns[i] == c else _LANE for i in found] for c, found in members.items()}
+    totals = {c: sum(found) + _GAP_Y * (len(found) - 1) for c, found in sizes.items()}
+    for column, found in members.items():
+        y = _MARGIN + (max(totals.values()) - totals[column]) / 2
+        for index, height in zip(found, sizes[column], strict=True):
+            if columns[index] == column:
+                boxes[index] = _Box(_MARGIN + column * (_WIDTH + _GAP_X), y, height, texts[index])
+            else:
+                lanes[index, column] = y + height / 2
+            y += height + _GAP_Y
+    return _Layout([boxes[index] for index in range(len(columns))], columns, lanes)
 
 
 def _lines(index: int, plan: Plan, facts: StepFacts) -> list[tuple[str, str]]:
@@ -117,11 +138,21 @@ def _node(index: int, box: _Box, plan: Plan, facts: StepFacts) -> str:
     return "".join([*parts, "</g>"])
 
 
-def _edge(start: _Box, end: _Box) -> str:
-    x0, y0 = start.x + _WIDTH, start.y + start.height / 2
-    x1, y1 = end.x, end.y + end.height / 2
-    bend = max(_GAP_X / 2, (x1 - x0) / 2)
-    return f'<path d="M{x0:g} {y0:g}C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} {x1:g} {y1:g}" marker-end="url(#arrow)"/>'
+def _edge(layout: _Layout, start: int, end: int) -> str:
+    """A curve from the right side of one box to the left side of another, through the lanes between them."""
+    first, last = layout.boxes[start], layout.boxes[end]
+    x, y = first.x + _WIDTH, first.y + first.height / 2
+    path = [f"M{x:g} {y:g}"]
+    stops = [
+        (_MARGIN + c * (_WIDTH + _GAP_X), layout.lanes[start, c]) for c in range(layout.columns[start] + 1, layout.columns[end])
+    ]
+    for to_x, to_y in [*stops, (last.x, last.y + last.height / 2)]:
+        middle = (x + to_x) / 2
+        path.append(f"C{middle:g} {y:g} {middle:g} {to_y:g} {to_x:g} {to_y:g}")
+        x, y = to_x + _WIDTH, to_y
+        if to_x != last.x:
+            path.append(f"H{x:g}")
+    return f'<path class="edge" d="{"".join(path)}" marker-end="url(#arrow)"/>'
 
 
 def _visible(text: str) -> str:
