@@ -7,6 +7,7 @@ a row for one of its workers; the router masks the other rows.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ _HEADER_LIMIT_BYTES = 100_000_000
 
 
 def ready_pools() -> Path:
-    """The folder of ready pool files: `pools/` of the checkout, else the copy inside the installed package."""
-    here = Path(__file__).resolve().parent
-    checkout = here.parents[1] / "pools"
-    return checkout if (checkout / "default.yaml").is_file() else here / "pools"
+    """The folder of ready pool files: `pools/` of the checkout, else the installed copy below the environment's `share`."""
+    checkout = Path(__file__).resolve().parents[2] / "pools"
+    return checkout if (checkout / "default.yaml").is_file() else Path(sys.prefix) / "share" / "kubefugu" / "pools"
 
 
 def find_pool_file(given: str | None) -> Path:

@@ -17,8 +17,9 @@ from kubefugu_cli.clients.services import ExecutorClient, RouterClient
 from kubefugu_cli.console import age, out, print_json
 from kubefugu_cli.policies import state_name
 from kubefugu_cli.stack import processes
+from kubefugu_cli.stack.experts import left_out_workers
 from kubefugu_cli.stack.layout import StackLayout
-from kubefugu_cli.stack.model import ComponentPhase, ComponentState, ProcessRef, StackState, read_document
+from kubefugu_cli.stack.model import ComponentPhase, ComponentState, LeftOut, ProcessRef, StackState, read_document
 from kubefugu_cli.stack.plan import EXECUTOR, ROUTER
 from kubefugu_cli.stack.running import running_state
 from kubefugu_core.errors import KubefuguError
@@ -42,6 +43,8 @@ class StackView:
     """None: the executor did not answer."""
     policies: router_pb2.GetPoliciesResponse | None
     """None: the router did not answer."""
+    left_out: tuple[LeftOut, ...]
+    """Workers of the pool that the stack does not have."""
     problems: tuple[str, ...]
     """Sentences."""
 
@@ -59,7 +62,14 @@ def look(layout: StackLayout, state: StackState) -> StackView:
     except KubefuguError as error:
         problems.append(f"The router does not tell its policies: {error.message}")
     memory = {component.name: size for component in state.components if (size := _memory(component)) is not None}
-    return StackView(state=state, memory_bytes=memory, workers=workers, policies=policies, problems=tuple(problems))
+    return StackView(
+        state=state,
+        memory_bytes=memory,
+        workers=workers,
+        policies=policies,
+        left_out=(*state.left_out, *left_out_workers(layout, state)),
+        problems=tuple(problems),
+    )
 
 
 def _memory(component: ComponentState) -> int | None:
@@ -84,7 +94,7 @@ def show(layout: StackLayout, *, json_output: bool) -> int:
             print_json({"running": False})
         else:
             failed = f" It failed last time: {last.message}" if last is not None and last.message else ""
-            out().print(f"kubefugu is not running. Start it with `kubefugu up`.{failed}", markup=False)
+            out().print(f"kubefugu is not running. Start it with `kubefugu up`.{failed}", markup=False, soft_wrap=True)
         return 1
     view = look(layout, state)
     if json_output:
@@ -94,7 +104,7 @@ def show(layout: StackLayout, *, json_output: bool) -> int:
     running = age(time.time() - state.started_at)
     console.print(f"[bold]{state.url}[/]  pool {state.pool_name}, {state.phase} for {running}, pid {state.supervisor.pid}")
     console.print(_components_table(view))
-    for left_out in state.left_out:
+    for left_out in view.left_out:
         console.print(f"{left_out.worker} is left out: {left_out.reason}", style="yellow", markup=False)
     if view.workers is not None:
         console.print(_workers_table(view.workers))
@@ -156,6 +166,7 @@ def _document(view: StackView) -> dict[str, Any]:
         "running": True,
         **view.state.model_dump(mode="json"),
         "memory_bytes": view.memory_bytes,
+        "left_out": [one.model_dump() for one in view.left_out],
         "workers": MessageToDict(view.workers, **options)["workers"] if view.workers is not None else None,
         "policies": MessageToDict(view.policies, **options) if view.policies is not None else None,
         "problems": list(view.problems),

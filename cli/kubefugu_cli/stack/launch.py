@@ -15,10 +15,11 @@ from kubefugu_cli.console import age, err, fail, note, out
 from kubefugu_cli.pools import find_pool_file
 from kubefugu_cli.stack import processes, stop
 from kubefugu_cli.stack.display import StartDisplay
+from kubefugu_cli.stack.experts import leave_out, left_out_workers
 from kubefugu_cli.stack.first_answer import ask_first
 from kubefugu_cli.stack.layout import DEFAULT_NAME, StackLayout
 from kubefugu_cli.stack.model import ComponentPhase, StackPhase, StackState, read_document
-from kubefugu_cli.stack.plan import HOST
+from kubefugu_cli.stack.plan import EXPERTS, HOST
 from kubefugu_cli.stack.prepare import prepare
 from kubefugu_cli.stack.running import running_state
 
@@ -134,17 +135,33 @@ def _start_supervisor(layout: StackLayout, *, foreground: bool) -> subprocess.Po
 def _watch(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> StackState | None:
     """Show the start until it is ready, has failed, or the supervisor ended; returns the last state."""
     state: StackState | None = None
+    experts_asked = False
     with StartDisplay(err()) as display:
         while True:
             ended = supervisor.poll() is not None
             state = read_document(layout.state_file, StackState) or state
             if state is not None:
                 display.show(state)
+                if not experts_asked and _is_ready(state, EXPERTS):
+                    experts_asked = True
+                    _leave_out_absent_experts(layout, state)
                 if state.phase is not StackPhase.STARTING:
                     return state
             if ended:
                 return state
             time.sleep(_POLL_S)
+
+
+def _is_ready(state: StackState, name: str) -> bool:
+    component = state.component(name)
+    return component is not None and component.phase is ComponentPhase.READY
+
+
+def _leave_out_absent_experts(layout: StackLayout, state: StackState) -> None:
+    left_out = left_out_workers(layout, state)
+    leave_out(layout, left_out)
+    for one in left_out:
+        note(f"{one.worker} is left out: {one.reason}")
 
 
 def _report_failure(layout: StackLayout, state: StackState | None) -> None:

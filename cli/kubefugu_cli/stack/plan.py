@@ -88,6 +88,8 @@ def resolve_pool(given: PlanInput) -> dict[str, Any]:
     for spec, worker in zip(given.pool.spec.workers, document["spec"]["workers"], strict=True):
         if spec.name in given.left_out:
             continue
+        if spec.process and spec.process.kind == "expert" and spec.process.model != spec.model:
+            raise DataError(f"Worker {spec.name} must have the model {spec.process.model}, its engine's name.", field="model")
         if worker.pop("process", None):
             worker["url"] = f"http://{HOST}:{given.worker_ports[process_of(spec)]}/v1"
         if spec.auth and spec.auth.file:
@@ -197,25 +199,23 @@ def _llamacpp(given: PlanInput, worker: WorkerSpec, process: LocalProcess) -> Co
             "context_tokens": process.context_tokens,
             "slots": process.slots,
         },
-        health="/health",
     )
 
 
 def _experts(given: PlanInput) -> Component:
-    """One process with every engine."""
-    return _http_worker(given, EXPERTS, module="kubefugu_experts", prefix="KUBEFUGU_EXPERTS_", settings={}, health="/healthz")
+    """One process with every engine that the pool names."""
+    engines = ",".join(dict.fromkeys(worker.process.model for worker in expert_workers(given.pool) if worker.process))
+    return _http_worker(given, EXPERTS, module="kubefugu_experts", prefix="KUBEFUGU_EXPERTS_", settings={"engines": engines})
 
 
-def _http_worker(
-    given: PlanInput, name: str, *, module: str, prefix: str, settings: Mapping[str, object], health: str
-) -> Component:
+def _http_worker(given: PlanInput, name: str, *, module: str, prefix: str, settings: Mapping[str, object]) -> Component:
     port = given.worker_ports[name]
     told = {"host": HOST, "port": port, "drain_seconds": _DRAIN_S, "log_format": "console", **settings}
     return Component(
         name=name,
         argv=(given.python, "-m", module),
         env={f"{prefix}{key.upper()}": str(value) for key, value in told.items()},
-        probe=Probe(kind="http", target=f"http://{HOST}:{port}{health}"),
+        probe=Probe(kind="http", target=f"http://{HOST}:{port}/health"),
         port=port,
         tier=_WORKER_TIER,
     )
