@@ -13,46 +13,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from support.paths import REPO
+from support.stacks import alive, component, is_up, plan, supervisor_process
 
 from kubefugu_cli.stack import processes
 from kubefugu_cli.stack.layout import StackLayout
-from kubefugu_cli.stack.model import (
-    Component,
-    ComponentPhase,
-    Probe,
-    StackPhase,
-    StackPlan,
-    StackState,
-    read_document,
-    write_document,
-)
+from kubefugu_cli.stack.model import Component, ComponentPhase, StackPhase, StackState, read_document
 from kubefugu_cli.stack.supervisor import Pauses, Supervisor, describe_exit
 
-_SERVER = REPO / "tests" / "support" / "little_server.py"
 _PAUSES = Pauses(first_backoff_s=0.05, longest_backoff_s=0.4, calm_s=60.0, grace_s=0.5)
-
-
-def component(name: str, *flags: str, after: tuple[str, ...] = (), tier: int = 0, **more: object) -> Component:
-    port = processes.free_ports(1)[0]
-    return Component.model_validate(
-        {
-            "name": name,
-            "argv": (sys.executable, str(_SERVER), str(port), *flags),
-            "probe": Probe(kind="http", target=f"http://127.0.0.1:{port}/"),
-            "port": port,
-            "after": after,
-            "tier": tier,
-            "ready_timeout_s": 20.0,
-            **more,
-        }
-    )
-
-
-def plan(*components: Component) -> StackPlan:
-    return StackPlan(name="test", url="http://127.0.0.1:1", pool="pool.yaml", pool_name="test", components=components)
 
 
 @pytest.fixture
@@ -66,11 +35,6 @@ def state_of(layout: StackLayout) -> StackState:
     state = read_document(layout.state_file, StackState)
     assert state is not None
     return state
-
-
-def is_up(layout: StackLayout) -> bool:
-    state = read_document(layout.state_file, StackState)
-    return state is not None and state.phase is StackPhase.READY
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
@@ -93,10 +57,6 @@ async def running(layout: StackLayout, *components: Component) -> AsyncIterator[
     finally:
         supervisor.stop()
         await asyncio.wait_for(task, 20)
-
-
-def alive(pid: int | None) -> bool:
-    return pid is not None and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def phase_of(layout: StackLayout, name: str) -> ComponentPhase | None:
@@ -202,36 +162,26 @@ async def test_a_component_that_ignores_sigterm_is_killed_with_its_own_children(
 
 def test_nothing_survives_a_sigkill_of_the_supervisor(layout: StackLayout, tmp_path: Path) -> None:
     note = tmp_path / "grandchild"
-    write_document(layout.plan_file, plan(component("one", "--ignore-sigterm", "--grandchild", str(note)), component("two")))
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "kubefugu_cli.stack.supervisor", str(layout.root)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+    stack = plan(component("one", "--ignore-sigterm", "--grandchild", str(note)), component("two"))
+    with supervisor_process(layout, stack) as supervisor:
         wait_until(lambda: is_up(layout))
         state = state_of(layout)
         assert state.guardian is not None
         pids = [one.pid for one in state.components] + [state.guardian.pid, int(note.read_text())]
         assert all(alive(pid) for pid in pids)
-    finally:
         supervisor.kill()
         supervisor.wait()
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
 def test_a_second_supervisor_does_not_touch_a_running_stack(layout: StackLayout) -> None:
-    write_document(layout.plan_file, plan(component("one")))
     command = [sys.executable, "-m", "kubefugu_cli.stack.supervisor", str(layout.root)]
-    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
+    with supervisor_process(layout, plan(component("one"))) as first:
         wait_until(lambda: is_up(layout))
         before = state_of(layout)
         second = subprocess.run(command, stderr=subprocess.DEVNULL, timeout=30, check=False)
         assert second.returncode == 1
         assert state_of(layout) == before
-    finally:
         first.terminate()
         assert first.wait(20) == 0
     assert state_of(layout).phase is StackPhase.STOPPED
