@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from kubefugu_routing.svf import SvfOffsets, TieMode
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+
+from kubefugu_routing.svf import SvfOffsets, TieMode
 
 VOCABULARY = 512
 CHAT_TEMPLATE = (

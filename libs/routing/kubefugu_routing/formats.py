@@ -6,9 +6,9 @@ dispatcher prompt and the observation with an open answer and thinking switched 
 
 Truncation keeps the head and the tail of the token sequence: the first quarter of the limit and the last three quarters. The
 head holds the system text and the question's beginning, the tail the latest turns and, in `chat`, the template's end, so that
-the feature is always read at the same place. A text far beyond the limit is first cut by characters in the same proportion,
-so that a transcript of megabytes does not cost seconds of tokenisation; the tokens of that cut are estimated at four
-characters each.
+the feature is always read at the same place. A text far beyond the limit is first cut by characters in the same proportion, so
+that a transcript of megabytes does not cost seconds of tokenisation; the tokens of that cut are estimated from the density of
+what was kept.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def encode(
     token_ids = list(tokenizer(text, add_special_tokens=False).input_ids)
     if len(token_ids) < 2:
         raise InvalidRequestError("The transcript has fewer than two tokens.", field="transcript")
-    dropped = cut // 4
+    dropped = round(cut * len(token_ids) / len(text))
     if len(token_ids) > max_tokens:
         head, tail = _split(max_tokens)
         dropped += len(token_ids) - max_tokens

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from support.backbones import VOCABULARY, Tiny, adapt_reference, random_offsets, reference_features
+
 from kubefugu_routing.backbone import load_backbone
 from kubefugu_routing.engine import Engine
 from kubefugu_routing.engine.engine import head_logits
 from kubefugu_routing.svf import TieMode, layout_of
-from support.backbones import VOCABULARY, Tiny, adapt_reference, random_offsets, reference_features
 
 KINDS = [(kind, tied) for kind in ("qwen3", "qwen2", "llama") for tied in (True, False)]
 LENGTHS = (2, 3, 9, 31, 9, 64, 17)
