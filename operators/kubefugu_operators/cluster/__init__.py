@@ -1,1 +1,1 @@
-"""The API server as the operator sees it: a Protocol, the client that implements it, server-side apply without needless writes."""
+"""The API server as the operator sees it: a Protocol, its client, and server-side apply without needless writes."""

@@ -89,8 +89,8 @@ CONDITIONS: dict[str, dict[str, str]] = {
     ConditionType.CONFIGURED: {
         Reason.CONFIGURED: "The executor's pool file is in the ConfigMap `<pool>-pool`.",
         Reason.INVALID_SPEC: "The stored spec is not valid for this version of the operator; the message names the field.",
-        Reason.NAME_CONFLICT: "An object that is needed belongs to someone else. Rename the pool or worker, or delete that object.",
-        Reason.WRITE_REFUSED: "The API server refused an object (admission, quota, permissions); the message says why.",
+        Reason.NAME_CONFLICT: "A needed object belongs to someone else. Rename the pool or worker, or delete that object.",
+        Reason.WRITE_REFUSED: "The API server refused an object (admission, quota, permissions); see the message.",
     },
     ConditionType.MANAGED_AVAILABLE: {
         Reason.NO_MANAGED_WORKERS: "The pool has no managed workers.",

@@ -1,0 +1,76 @@
+"""Reads what a policy's reconciliation needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from kubefugu_operators import names
+from kubefugu_operators.cluster.objects import Api, Body, Ref, ref_of
+from kubefugu_operators.plan import Plan, Refusals
+from kubefugu_operators.routingpolicy.observed import PolicyObserved, RouterView
+from kubefugu_operators.routingpolicy.peers import ExecutorView, PeerTarget
+from kubefugu_operators.routingpolicy.reconcile import Settings, reconcile
+from kubefugu_operators.runtime.observations import Observations
+
+Routers = Observations[PeerTarget, RouterView]
+Executors = Observations[PeerTarget, ExecutorView]
+
+
+class RoutingPolicyReconciler:
+    """The adapter around the pure reconciliation."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        routers: Routers,
+        executors: Executors,
+        clock: Callable[[], datetime],
+        settings: Settings,
+        router_port: int = 50051,
+        executor_port: int = 50052,
+    ) -> None:
+        self._api = api
+        self._routers = routers
+        self._executors = executors
+        self._clock = clock
+        self._settings = settings
+        self._ports = {"router": router_port, "executor": executor_port}
+
+    async def observe(self, body: Body) -> PolicyObserved:
+        """Versions and sets, router pods and their answers, executors' counters."""
+        ref = ref_of(body)
+        maps = await self._api.list("ConfigMap", ref.namespace, labels=names.selector(body))
+        label = f"{names.POLICY}={ref.name}"
+        routers = await self._api.list("Pod", ref.namespace, labels=f"{label},{names.COMPONENT}=router")
+        executors = await self._api.list("Pod", ref.namespace, labels=f"{label},{names.COMPONENT}=executor")
+        self._routers.watch(ref, self._targets(routers, "router"))
+        self._executors.watch(ref, self._targets(executors, "executor"))
+        alive = {pod["metadata"]["name"] for pod in routers if not pod["metadata"].get("deletionTimestamp")}
+        counted = self._executors.answers(ref)
+        return PolicyObserved(
+            body=body,
+            now=self._clock(),
+            children={ref_of(found): found for found in maps},
+            router_pods=tuple(routers),
+            routers={pod: view for pod, view in self._routers.answers(ref).items() if pod in alive},
+            counters={pod: view.counts for pod, view in counted.items() if view.counts is not None},
+        )
+
+    def decide(self, observed: PolicyObserved, refusals: Refusals) -> Plan:
+        """Pure."""
+        return reconcile(observed, refusals, self._settings)
+
+    def forget(self, ref: Ref) -> None:
+        """Stop asking its routers and executors."""
+        self._routers.forget(ref)
+        self._executors.forget(ref)
+
+    def _targets(self, pods: Iterable[Body], component: str) -> dict[str, PeerTarget]:
+        port = self._ports[component]
+        return {
+            pod["metadata"]["name"]: PeerTarget(address=f"{pod['status']['podIP']}:{port}", uid=pod["metadata"]["uid"])
+            for pod in pods
+            if (pod.get("status") or {}).get("podIP") and (pod.get("status") or {}).get("phase") == "Running"
+        }
