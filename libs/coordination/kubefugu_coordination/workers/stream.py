@@ -87,6 +87,8 @@ class WorkerStream:
         self._watch = _Watch(response, limits, ends_at, ends_by)
         self._prompt_bytes = prompt_bytes
         self._usage: TokenUsage | None = None
+        self.usage_report: dict[str, Any] | None = None
+        """The worker's last usage object as it sent it."""
         self._answer_bytes = 0
         self._finished = False
         self._done = False
@@ -181,7 +183,9 @@ class WorkerStream:
 
     def _read_usage(self, block: bytes) -> None:
         for event in events(block):
-            self._usage = read_usage(parse_chunk(event, worker=self._worker).get("usage")) or self._usage
+            report = parse_chunk(event, worker=self._worker).get("usage")
+            if (usage := read_usage(report)) is not None:
+                self._usage, self.usage_report = usage, report
 
 
 def parse_chunk(event: bytes, *, worker: str) -> dict[str, Any]:
@@ -196,3 +200,11 @@ def parse_chunk(event: bytes, *, worker: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise WorkerProtocolError(f"Worker {worker} sent a chunk that is no object.", metadata={"worker": worker})
     return document
+
+
+def choices_of(chunk: dict[str, Any], *, worker: str) -> list[dict[str, Any]]:
+    """The choices of a chunk, [] where it has none. Raises WorkerProtocolError where they are not what they should be."""
+    choices = chunk.get("choices") or []
+    if isinstance(choices, list) and all(isinstance(c, dict) and isinstance(c.get("delta") or {}, dict) for c in choices):
+        return choices
+    raise WorkerProtocolError(f"Worker {worker} sent a malformed chunk.", metadata={"worker": worker})

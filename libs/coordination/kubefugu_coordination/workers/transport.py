@@ -90,7 +90,12 @@ class _AiohttpResponse:
             return
         task = asyncio.get_running_loop().create_task(self._drain())
         self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+        task.add_done_callback(self._drained)
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        # Also after a cancellation before the task's first step, when no `finally` of its own would run.
+        self._draining.discard(task)
+        self.close()
 
     async def _drain(self) -> None:
         try:
@@ -99,8 +104,6 @@ class _AiohttpResponse:
                     pass
         except (aiohttp.ClientError, ConnectionError, TimeoutError):
             pass
-        finally:
-            self.close()
 
 
 class AiohttpTransport:
