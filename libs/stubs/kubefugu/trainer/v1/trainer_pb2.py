@@ -25,21 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kubefugu/trainer/v1/trainer.proto\x12\x13kubefugu.trainer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"7\n\x0eGetRunResponse\x12%\n\x03run\x18\x01 \x01(\x0b\x32\x18.kubefugu.trainer.v1.Run\"\x8d\x03\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.kubefugu.trainer.v1.RunState\x12\x0c\n\x04step\x18\x04 \x01(\r\x12\x13\n\x0btotal_steps\x18\x05 \x01(\r\x12\x14\n\x0cmean_fitness\x18\x06 \x01(\x01\x12\x14\n\x0c\x62\x65st_fitness\x18\x07 \x01(\x01\x12\r\n\x05sigma\x18\x08 \x01(\x01\x12\x13\n\x0b\x65ta_seconds\x18\t \x01(\x01\x12\x10\n\x08\x63ost_usd\x18\n \x01(\x01\x12+\n\x07started\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63heckpoint_uri\x18\r \x01(\t\x12\x14\n\x0c\x61rtifact_uri\x18\x0e \x01(\t\x12\x17\n\x0f\x61rtifact_sha256\x18\x0f \x01(\t\x12\x0f\n\x07message\x18\x10 \x01(\t*\xb5\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13RUN_STATE_PREPARING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x18\n\x14RUN_STATE_EVALUATING\x10\x03\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x32\x63\n\x0eTrainerService\x12Q\n\x06GetRun\x12\".kubefugu.trainer.v1.GetRunRequest\x1a#.kubefugu.trainer.v1.GetRunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kubefugu/trainer/v1/trainer.proto\x12\x13kubefugu.trainer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"7\n\x0eGetRunResponse\x12%\n\x03run\x18\x01 \x01(\x0b\x32\x18.kubefugu.trainer.v1.Run\"\x8d\x03\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\talgorithm\x18\x02 \x01(\t\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.kubefugu.trainer.v1.RunState\x12\x0c\n\x04step\x18\x04 \x01(\r\x12\x13\n\x0btotal_steps\x18\x05 \x01(\r\x12\x14\n\x0cmean_fitness\x18\x06 \x01(\x01\x12\x14\n\x0c\x62\x65st_fitness\x18\x07 \x01(\x01\x12\r\n\x05sigma\x18\x08 \x01(\x01\x12\x13\n\x0b\x65ta_seconds\x18\t \x01(\x01\x12\x10\n\x08\x63ost_usd\x18\n \x01(\x01\x12+\n\x07started\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63heckpoint_uri\x18\r \x01(\t\x12\x14\n\x0c\x61rtifact_uri\x18\x0e \x01(\t\x12\x17\n\x0f\x61rtifact_sha256\x18\x0f \x01(\t\x12\x0f\n\x07message\x18\x10 \x01(\t\"$\n\x12GetArtifactRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"K\n\x13GetArtifactResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x13\n\x0breport_json\x18\x03 \x01(\x0c\"#\n\x11ReleaseRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\x14\n\x12ReleaseRunResponse*\xb5\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13RUN_STATE_PREPARING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x18\n\x14RUN_STATE_EVALUATING\x10\x03\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x32\xa4\x02\n\x0eTrainerService\x12Q\n\x06GetRun\x12\".kubefugu.trainer.v1.GetRunRequest\x1a#.kubefugu.trainer.v1.GetRunResponse\x12`\n\x0bGetArtifact\x12\'.kubefugu.trainer.v1.GetArtifactRequest\x1a(.kubefugu.trainer.v1.GetArtifactResponse\x12]\n\nReleaseRun\x12&.kubefugu.trainer.v1.ReleaseRunRequest\x1a\'.kubefugu.trainer.v1.ReleaseRunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kubefugu.trainer.v1.trainer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNSTATE']._serialized_start=582
-  _globals['_RUNSTATE']._serialized_end=763
+  _globals['_RUNSTATE']._serialized_start=756
+  _globals['_RUNSTATE']._serialized_end=937
   _globals['_GETRUNREQUEST']._serialized_start=91
   _globals['_GETRUNREQUEST']._serialized_end=122
   _globals['_GETRUNRESPONSE']._serialized_start=124
   _globals['_GETRUNRESPONSE']._serialized_end=179
   _globals['_RUN']._serialized_start=182
   _globals['_RUN']._serialized_end=579
-  _globals['_TRAINERSERVICE']._serialized_start=765
-  _globals['_TRAINERSERVICE']._serialized_end=864
+  _globals['_GETARTIFACTREQUEST']._serialized_start=581
+  _globals['_GETARTIFACTREQUEST']._serialized_end=617
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=619
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=694
+  _globals['_RELEASERUNREQUEST']._serialized_start=696
+  _globals['_RELEASERUNREQUEST']._serialized_end=731
+  _globals['_RELEASERUNRESPONSE']._serialized_start=733
+  _globals['_RELEASERUNRESPONSE']._serialized_end=753
+  _globals['_TRAINERSERVICE']._serialized_start=940
+  _globals['_TRAINERSERVICE']._serialized_end=1232
 # @@protoc_insertion_point(module_scope)

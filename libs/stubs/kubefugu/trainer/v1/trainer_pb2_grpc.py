@@ -40,6 +40,16 @@ class TrainerServiceStub:
                 request_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.GetArtifact = channel.unary_unary(
+                '/kubefugu.trainer.v1.TrainerService/GetArtifact',
+                request_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactResponse.FromString,
+                _registered_method=True)
+        self.ReleaseRun = channel.unary_unary(
+                '/kubefugu.trainer.v1.TrainerService/ReleaseRun',
+                request_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunRequest.SerializeToString,
+                response_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -53,6 +63,20 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetArtifact(self, request, context):
+        """Bytes and report of a run in state SUCCEEDED. FAILED_PRECONDITION before that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseRun(self, request, context):
+        """Says that the artifact is stored elsewhere: a driver that holds it for collection ends. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +84,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunRequest.FromString,
                     response_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunResponse.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactRequest.FromString,
+                    response_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactResponse.SerializeToString,
+            ),
+            'ReleaseRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseRun,
+                    request_deserializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunRequest.FromString,
+                    response_serializer=kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +124,60 @@ class TrainerService:
             '/kubefugu.trainer.v1.TrainerService/GetRun',
             kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunRequest.SerializeToString,
             kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubefugu.trainer.v1.TrainerService/GetArtifact',
+            kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactRequest.SerializeToString,
+            kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.GetArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubefugu.trainer.v1.TrainerService/ReleaseRun',
+            kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunRequest.SerializeToString,
+            kubefugu_dot_trainer_dot_v1_dot_trainer__pb2.ReleaseRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

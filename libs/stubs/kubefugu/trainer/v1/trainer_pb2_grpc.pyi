@@ -35,6 +35,10 @@ class TrainerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TrainerServiceAsyncStub: ...
     GetRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetRunRequest, _trainer_pb2.GetRunResponse]
     """Progress of this driver's run."""
+    GetArtifact: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.GetArtifactRequest, _trainer_pb2.GetArtifactResponse]
+    """Bytes and report of a run in state SUCCEEDED. FAILED_PRECONDITION before that."""
+    ReleaseRun: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ReleaseRunRequest, _trainer_pb2.ReleaseRunResponse]
+    """Says that the artifact is stored elsewhere: a driver that holds it for collection ends. Idempotent."""
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -43,6 +47,10 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetRunRequest, _trainer_pb2.GetRunResponse]  # type: ignore[assignment]
     """Progress of this driver's run."""
+    GetArtifact: _aio.UnaryUnaryMultiCallable[_trainer_pb2.GetArtifactRequest, _trainer_pb2.GetArtifactResponse]  # type: ignore[assignment]
+    """Bytes and report of a run in state SUCCEEDED. FAILED_PRECONDITION before that."""
+    ReleaseRun: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ReleaseRunRequest, _trainer_pb2.ReleaseRunResponse]  # type: ignore[assignment]
+    """Says that the artifact is stored elsewhere: a driver that holds it for collection ends. Idempotent."""
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by a training driver while it lives. Every call needs a deadline."""
@@ -54,5 +62,21 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trainer_pb2.GetRunResponse, _abc.Awaitable[_trainer_pb2.GetRunResponse]]:
         """Progress of this driver's run."""
+
+    @_abc_1.abstractmethod
+    def GetArtifact(
+        self,
+        request: _trainer_pb2.GetArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.GetArtifactResponse, _abc.Awaitable[_trainer_pb2.GetArtifactResponse]]:
+        """Bytes and report of a run in state SUCCEEDED. FAILED_PRECONDITION before that."""
+
+    @_abc_1.abstractmethod
+    def ReleaseRun(
+        self,
+        request: _trainer_pb2.ReleaseRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_pb2.ReleaseRunResponse, _abc.Awaitable[_trainer_pb2.ReleaseRunResponse]]:
+        """Says that the artifact is stored elsewhere: a driver that holds it for collection ends. Idempotent."""
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
