@@ -26,7 +26,6 @@ GATEWAY_FIELDS = frozenset(
         "kubefugu",
         "metadata",
         "modalities",
-        "n",
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",

@@ -37,8 +37,8 @@ def check_rules(body: dict[str, Any], *, coordinated: bool) -> None:
         raise invalid(
             ("max_tokens",), "Set either 'max_tokens' or 'max_completion_tokens', not both.", "invalid_parameter_combination"
         )
-    if body.get("n") not in (None, 1):
-        raise invalid(("n",), "Only n=1 is supported: one answer a request.", "unsupported_value")
+    if (body.get("n") or 1) > 1 and body["model"].endswith("fugu-ultra"):
+        raise invalid(("n",), "A workflow has one answer: n must be 1.", "unsupported_value")
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
         raise invalid(("top_logprobs",), "'top_logprobs' is only allowed when 'logprobs' is true.", "invalid_value")
     if body.get("logit_bias") and coordinated:
