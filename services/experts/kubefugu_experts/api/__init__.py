@@ -1,0 +1,1 @@
+"""The OpenAI chat API in front of the engines."""
