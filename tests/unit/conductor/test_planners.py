@@ -52,7 +52,7 @@ def test_the_examples_are_plans_that_the_reader_accepts_without_a_note(output: P
 
 def test_no_example_exceeds_the_step_limit() -> None:
     messages = planner_messages(ASKED, workers=[OfferedWorker("a")], max_steps=1)
-    assert [json.loads(m["content"].split("\n")[0].split(": ")[1]) for m in messages if m["role"] == "assistant"] == [[0]]
+    assert [json.loads(m["content"].split("\n")[0].split(": ")[1]) for m in messages if m["role"] == "assistant"] == [[2]]
 
 
 def test_a_long_task_keeps_its_head_and_tail_and_says_so() -> None:

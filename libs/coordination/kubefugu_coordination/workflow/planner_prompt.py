@@ -41,7 +41,7 @@ Rules:
 
 _OUTPUT = {
     PlanFormat.LISTS: "Write the three lists, each on a line of its own after its name and a colon, and nothing else.",
-    PlanFormat.JSON: "Write one JSON object with the keys model_id, subtasks and access_list, and nothing else.",
+    PlanFormat.JSON: "Write one JSON object with the keys subtasks, model_id and access_list, and nothing else.",
 }
 
 
@@ -57,21 +57,27 @@ class Example:
 EXAMPLES: tuple[Example, ...] = (
     Example(
         (
-            OfferedWorker("writer", "Writes and rewrites texts."),
+            OfferedWorker("translator", "Translates between languages."),
             OfferedWorker("chemist", "Answers questions about elements and reactions."),
+            OfferedWorker("writer", "Writes and rewrites texts."),
             OfferedWorker("historian", "Knows dates and people of history."),
+            OfferedWorker("cook", "Knows dishes and their ingredients."),
         ),
-        "Which element has the symbol W, and who first isolated it? Answer in one sentence.",
+        "Who first isolated tungsten, and what is its symbol? Answer in one sentence.",
         Plan(
             (
-                Step("chemist", "Which element has the symbol W?"),
-                Step("historian", "Who first isolated the element with the symbol W?"),
-                Step("writer", "Say in one sentence which element has the symbol W and who first isolated it.", (0, 1)),
+                Step("historian", "Who first isolated tungsten?"),
+                Step("chemist", "What is the symbol of tungsten?"),
+                Step("writer", "Say in one sentence who first isolated tungsten and what its symbol is.", (0, 1)),
             )
         ),
     ),
     Example(
-        (OfferedWorker("translator", "Translates between languages."), OfferedWorker("writer", "Writes and rewrites texts.")),
+        (
+            OfferedWorker("writer", "Writes and rewrites texts."),
+            OfferedWorker("cook", "Knows dishes and their ingredients."),
+            OfferedWorker("translator", "Translates between languages."),
+        ),
         "How do you say 'good evening' in Portuguese?",
         Plan((Step("translator", "Translate 'good evening' into Portuguese."),)),
     ),
@@ -123,8 +129,8 @@ def _answer(example: Example, output: PlanFormat) -> str:
         return render_lists(example.plan, ids)
     steps = example.plan.steps
     lists = {
-        "model_id": [ids[step.worker] for step in steps],
         "subtasks": [step.subtask for step in steps],
+        "model_id": [ids[step.worker] for step in steps],
         "access_list": [list(step.access) for step in steps],
     }
     return json.dumps(lists, ensure_ascii=False)

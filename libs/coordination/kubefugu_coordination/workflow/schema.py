@@ -27,11 +27,12 @@ def _branch(count: int, num_workers: int, max_subtask_chars: int) -> dict[str, A
     return {
         "type": "object",
         "properties": {
-            "model_id": _tuple([worker] * count),
+            # The subtask before its worker: a small planner picks better once it has written down what is to be done.
             "subtasks": _tuple([subtask] * count),
+            "model_id": _tuple([worker] * count),
             "access_list": _tuple(access),
         },
-        "required": ["model_id", "subtasks", "access_list"],
+        "required": ["subtasks", "model_id", "access_list"],
         "additionalProperties": False,
     }
 
