@@ -1,0 +1,1 @@
+"""What the router decides with, free of I/O, asyncio and gRPC."""

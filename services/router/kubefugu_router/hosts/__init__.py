@@ -1,0 +1,46 @@
+"""Hosts of the engine; each implements domain.ports.EngineHost. `build_host` picks the configured one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kubefugu_core.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from kubefugu_router.domain.ports import EngineHost, HostObserver
+    from kubefugu_router.settings import RouterSettings
+    from kubefugu_router.staging import Stager
+    from kubefugu_routing.formats import Tokenizer
+
+CPU_STEP_TOKENS = 512
+GPU_STEP_TOKENS = 8192
+
+
+def build_host(settings: RouterSettings, stager: Stager, observer: HostObserver) -> tuple[EngineHost, Tokenizer]:
+    """The configured host, not yet started, and the backbone's tokenizer. Blocks while weights are loaded."""
+    if settings.host == "inprocess":
+        return _in_process(settings, stager, observer)
+    raise InvalidRequestError(f"There is no host {settings.host!r}.", field="host")
+
+
+def _in_process(settings: RouterSettings, stager: Stager, observer: HostObserver) -> tuple[EngineHost, Tokenizer]:
+    from kubefugu_router.hosts.inprocess import InProcessHost
+    from kubefugu_routing.backbone import load_backbone
+    from kubefugu_routing.engine import Engine
+
+    threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
+    backbone = load_backbone(settings.backbone, device=settings.device, dtype=settings.dtype, threads=threads)
+    if backbone.tokenizer is None:
+        raise InvalidRequestError(f"{settings.backbone} has no tokenizer.", field="backbone")
+    default = CPU_STEP_TOKENS if backbone.info.device == "cpu" else GPU_STEP_TOKENS
+    step_tokens = settings.max_step_tokens or default
+    engine = Engine(backbone, kv_cache_bytes=settings.kv_cache_mib << 20, max_step_tokens=step_tokens)
+    host = InProcessHost(
+        engine,
+        load_factors=stager.factors,
+        observer=observer,
+        max_queue_requests=settings.max_queue_requests,
+        max_step_tokens=step_tokens,
+    )
+    return host, backbone.tokenizer

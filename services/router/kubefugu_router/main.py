@@ -1,0 +1,145 @@
+"""Composition root: settings -> backbone and host -> registry and router -> gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+from prometheus_client import REGISTRY, CollectorRegistry
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from kubefugu.router.v1 import router_pb2, router_pb2_grpc
+from kubefugu_core.errors import KubefuguError
+from kubefugu_core.pool import WorkerPool, load_pool
+from kubefugu_core.rpc import RpcServer
+from kubefugu_core.rpc.interceptors import AdminTokenInterceptor
+from kubefugu_core.telemetry import configure_logging, serve_metrics
+from kubefugu_router.domain.ports import EngineHost
+from kubefugu_router.encoding import Encoder
+from kubefugu_router.hosts import build_host
+from kubefugu_router.metrics import RouterMetrics
+from kubefugu_router.readiness import Readiness
+from kubefugu_router.registry import PolicyRegistry
+from kubefugu_router.router import Router
+from kubefugu_router.service import RouterAdminServicer, RouterServicer, Running
+from kubefugu_router.settings import RouterSettings
+from kubefugu_router.staging import Stager
+from kubefugu_router.store import PolicyStore
+from kubefugu_router.watcher import PolicySetFile
+
+SERVICES = [service.full_name for service in router_pb2.DESCRIPTOR.services_by_name.values()]
+_log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class _Parts:
+    """What `serve` has to close again."""
+
+    store: PolicyStore
+    encoder: Encoder | None = None
+    host: EngineHost | None = None
+
+    async def close(self) -> None:
+        if self.host is not None:
+            await self.host.close()
+        if self.encoder is not None:
+            self.encoder.close()
+        self.store.close()
+
+
+def token_reader(path: Path | None) -> str:
+    """The admin token; empty where no file is configured. A configured file that can't be read must not open the door."""
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip() or "\0"
+    except OSError:
+        return "\0"
+
+
+def _prefixes(settings: RouterSettings) -> tuple[str, ...]:
+    own = (settings.policy_set_file.resolve().parent.as_uri(),) if settings.policy_set_file else ()
+    return (*settings.allowed_uri_prefixes, *own)
+
+
+async def serve(settings: RouterSettings, *, registry: CollectorRegistry = REGISTRY) -> None:
+    """Listen at once, not serving; load; serve until SIGTERM or SIGINT. Raises KubefuguError for a router that can't start."""
+    metrics = RouterMetrics(registry)
+    running = Running()
+    admin = AdminTokenInterceptor(lambda: token_reader(settings.admin_token_file))
+    server = RpcServer(settings.listen, services=SERVICES, interceptors=[admin], with_reflection=settings.reflection)
+    readiness = Readiness(server.set_serving)
+    router_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(running, metrics.failed), server.grpc)
+    router_pb2_grpc.add_RouterAdminServiceServicer_to_server(RouterAdminServicer(running, readiness), server.grpc)
+    serve_metrics(settings.metrics_port, registry=registry)
+    parts = _Parts(PolicyStore(settings.state_dir))
+    try:
+        await server.start()
+        watchers = await _bring_up(settings, metrics, running, readiness, parts)
+        # A watcher that fails for a reason nobody foresaw ends the process: a restart is better than a router gone blind.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watcher) for watcher in watchers]
+            await server.run_until_signal(drain_s=settings.drain_seconds)
+            for task in tasks:
+                task.cancel()
+    finally:
+        await server.stop(0)
+        await parts.close()
+
+
+async def _bring_up(
+    settings: RouterSettings, metrics: RouterMetrics, running: Running, readiness: Readiness, parts: _Parts
+) -> list[Coroutine[object, object, None]]:
+    """Load backbone and policies; returns what watches from then on."""
+
+    def pool() -> WorkerPool | None:
+        return load_pool(settings.pool_file) if settings.pool_file else None
+
+    stager = Stager(parts.store, _prefixes(settings), pool)
+    host, tokenizer = await asyncio.to_thread(build_host, settings, stager, metrics)
+    parts.host = host
+    await host.start()
+    parts.encoder = encoder = Encoder(tokenizer, max_tokens=settings.max_input_tokens)
+    policies = PolicyRegistry(
+        host=host,
+        stager=stager,
+        store=parts.store,
+        encoder=encoder,
+        observer=metrics,
+        keep_resident=settings.keep_resident,
+    )
+    readiness.registry = policies
+    remembered = await policies.restore()
+    readiness.require(remembered.generation if remembered else 0)
+    watchers = [readiness.watch(host, interval_s=settings.pulse_seconds)]
+    if settings.policy_set_file is not None:
+        watched = PolicySetFile(settings.policy_set_file, policies, readiness)
+        await watched.look()
+        watchers.append(watched.watch(interval_s=settings.watch_seconds))
+    running.registry, running.router = policies, Router(host, policies, encoder, metrics)
+    info = host.info
+    _log.info("router_loaded", listen=settings.listen, backbone=info.id, revision=info.revision, device=info.device)
+    return watchers
+
+
+def main() -> None:
+    """Entry point of `kubefugu-router` and `python -m kubefugu_router`."""
+    # Read by the OpenMP runtime when torch loads it: on a busy machine, waiting threads that spin cost more than they gain.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        settings = CliApp.run(RouterSettings)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+        sys.exit(f"kubefugu-router: {problems}")
+    configure_logging(service="router", level=settings.log_level, fmt=settings.log_format)
+    try:
+        uvloop.run(serve(settings))
+    except KubefuguError as error:
+        sys.exit(f"kubefugu-router: {error.message}")
