@@ -10,23 +10,25 @@ from typing import Any
 
 import orjson
 
-from kubefugu_coordination.chat import ChatRequest, parse_chat_request
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.events import Delta, Done, Event, Routed, TurnEnded
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.loop.runner import CoordinationLoop, LoopSettings
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet
 from kubefugu_coordination.workers.sse import data_of, events
+from kubefugu_core.chat import parse_chat_request
 from support.pools import CLOCK, pool_of, worker
 from support.upstream import Script, Upstream
 
 REQUEST_ID = "chatcmpl-0123456789abcdef0123456789abcdef"
 
 
-def chat(question: str | None = "What is it?", **members: Any) -> ChatRequest:
+def chat(question: str = "What is it?", **members: Any) -> Job:
     """A parsed request; `messages` in members replaces the question."""
     body = {"model": "fugu", "messages": [{"role": "user", "content": question}]} | members
-    return parse_chat_request(orjson.dumps(body), request_id=REQUEST_ID, tenant="acme", created=1700000123)
+    parsed = parse_chat_request(orjson.dumps(body))
+    return Job(chat=parsed, request_id=REQUEST_ID, tenant="acme", created=1700000123)
 
 
 @dataclass
@@ -98,19 +100,19 @@ class Stage:
         """What a worker was sent."""
         return [request.body for request in self.upstream.requests if request.body["model"] == f"{name}-model"]
 
-    def loop(self, router: Router, request: ChatRequest, *, seconds: float = 20, **settings: Any) -> CoordinationLoop:
+    def loop(self, router: Router, job: Job, *, seconds: float = 20, **settings: Any) -> CoordinationLoop:
         return CoordinationLoop(
-            request,
+            job,
             pool=self.workers.snapshot(),
             router=router,
             deadline=Deadline.after(seconds, CLOCK),
             settings=LoopSettings(**settings),
         )
 
-    async def run(self, router: Router, request: ChatRequest, **options: Any) -> Run:
+    async def run(self, router: Router, job: Job, **options: Any) -> Run:
         run = Run([])
         try:
-            async for event in self.loop(router, request, **options).events():
+            async for event in self.loop(router, job, **options).events():
                 run.events.append(event)
         except Exception as error:
             run.error = error

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from kubefugu_coordination.chat import ChatRequest
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.spend import Spent, usage_object
 
 DONE_FRAME = b"data: [DONE]\n\n"
@@ -15,46 +15,46 @@ _PIECE_CHARACTERS = 240
 
 
 def finished_completion(
-    request: ChatRequest, completion: Mapping[str, Any], spent: Spent, *, explain: Mapping[str, Any] | None = None
+    job: Job, completion: Mapping[str, Any], spent: Spent, *, explain: Mapping[str, Any] | None = None
 ) -> bytes:
     """A worker's chat.completion as ours: our id, model, created and usage; everything else stays."""
     ours = dict(completion)
-    ours.update(id=request.request_id, object="chat.completion", created=request.created, model=request.model)
+    ours.update(id=job.request_id, object="chat.completion", created=job.created, model=job.chat.model)
     ours["usage"] = usage_object(spent, reported=completion.get("usage"))
     if explain is not None:
         ours["kubefugu"] = explain
     return orjson.dumps(ours)
 
 
-def _frame(request: ChatRequest, **members: object) -> bytes:
-    chunk = {"id": request.request_id, "object": "chat.completion.chunk", "created": request.created, "model": request.model}
+def _frame(job: Job, **members: object) -> bytes:
+    chunk = {"id": job.request_id, "object": "chat.completion.chunk", "created": job.created, "model": job.chat.model}
     return b"data: " + orjson.dumps(chunk | members) + b"\n\n"
 
 
-def finish_frame(request: ChatRequest, reason: str) -> bytes:
+def finish_frame(job: Job, reason: str) -> bytes:
     """The chunk that carries a finish_reason, for workers that leave it out."""
-    return _frame(request, choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+    return _frame(job, choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
 
 
 def last_frames(
-    request: ChatRequest, spent: Spent, *, reported: dict[str, Any] | None = None, explain: Mapping[str, Any] | None = None
+    job: Job, spent: Spent, *, reported: dict[str, Any] | None = None, explain: Mapping[str, Any] | None = None
 ) -> bytes:
     """Usage where the client asked for it, the explanation where it asked for that, and [DONE]."""
     members: dict[str, object] = {}
-    if request.include_usage:
+    if job.chat.include_usage:
         members["usage"] = usage_object(spent, reported=reported)
     if explain is not None:
         members["kubefugu"] = explain
-    frames = _frame(request, choices=[], **members) if members else b""
+    frames = _frame(job, choices=[], **members) if members else b""
     return frames + DONE_FRAME
 
 
-def completion_frames(request: ChatRequest, completion: Mapping[str, Any]) -> bytes:
+def completion_frames(job: Job, completion: Mapping[str, Any]) -> bytes:
     """A whole completion as the chunks of a stream, without usage and [DONE]."""
-    return b"".join(_choice_frames(request, completion))
+    return b"".join(_choice_frames(job, completion))
 
 
-def _choice_frames(request: ChatRequest, completion: Mapping[str, Any]) -> Iterator[bytes]:
+def _choice_frames(job: Job, completion: Mapping[str, Any]) -> Iterator[bytes]:
     for choice in completion["choices"]:
         index = choice.get("index", 0)
         message = dict(choice["message"])
@@ -62,11 +62,11 @@ def _choice_frames(request: ChatRequest, completion: Mapping[str, Any]) -> Itera
         if calls := message.get("tool_calls"):
             message["tool_calls"] = [{"index": number} | dict(call) for number, call in enumerate(calls)]
         first = {"role": "assistant"} | message | {"content": "" if isinstance(content, str) else content}
-        yield _frame(request, choices=[{"index": index, "delta": first, "finish_reason": None}])
+        yield _frame(job, choices=[{"index": index, "delta": first, "finish_reason": None}])
         for piece in _pieces(content if isinstance(content, str) else ""):
-            yield _frame(request, choices=[{"index": index, "delta": {"content": piece}, "finish_reason": None}])
+            yield _frame(job, choices=[{"index": index, "delta": {"content": piece}, "finish_reason": None}])
         finish = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
-        yield _frame(request, choices=[finish])
+        yield _frame(job, choices=[finish])
 
 
 def _pieces(text: str) -> Iterator[str]:

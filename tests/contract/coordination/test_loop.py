@@ -25,6 +25,8 @@ from kubefugu_core.pool import Role
 
 ADVICE = "<suggestion>count again</suggestion><suggested_role>{}</suggested_role>"
 HIGH = {"reasoning_effort": "high"}
+IMAGE = "data:image/png;base64,AA"
+LOOK = {"type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 
 async def test_one_turn_costs_one_route_and_one_worker_call() -> None:
@@ -63,8 +65,18 @@ async def test_in_one_turn_the_worker_gets_the_conversation_exactly_as_sent() ->
 async def test_the_router_reads_the_whole_conversation_not_just_the_last_user_message() -> None:
     messages = [
         {"role": "system", "content": "be brief"},
-        {"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "data:,"}}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "look"}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "see"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+        },
         {"role": "tool", "tool_call_id": "1", "content": "a cat"},
     ]
     able = {"a": {"capabilities": ["tools", "vision"]}}
@@ -106,7 +118,10 @@ async def test_workers_see_earlier_thoughts() -> None:
     async with stage("a", "b") as s:
         s.say("a", "<idea>it is about 12 km</idea> So the answer is 12 km.")
         s.say("b", "13 km")
-        await s.run(ScriptedRouter(decide("a", order=("b",)), decide("b", order=("a",))), chat("How far?", max_turns=2, **HIGH))
+        await s.run(
+            ScriptedRouter(decide("a", order=("b",)), decide("b", order=("a",))),
+            chat("How far?", **HIGH, kubefugu={"max_turns": 2}),
+        )
         asked = s.bodies("b")[0]["messages"]
         assert len(asked) == 1
         assert asked[0]["content"].startswith("How far?\n\n<reference_thought_0>\nit is about 12 km\n</reference_thought_0>")
@@ -353,13 +368,6 @@ async def test_the_pools_bound_of_turns_cannot_be_raised() -> None:
     async with stage("a", maxTurns=2) as s:
         run = await s.run(ScriptedRouter(decide("a")), chat(kubefugu={"max_turns": 9}))
         assert len(run.turns) == 2
-
-
-async def test_an_unknown_effort_names_the_field() -> None:
-    async with stage("a") as s:
-        with pytest.raises(InvalidRequestError) as caught:
-            s.loop(ScriptedRouter(decide("a")), chat(reasoning_effort="extreme"))
-        assert caught.value.field == "reasoning_effort"
 
 
 async def test_several_choices_go_with_one_turn_only() -> None:

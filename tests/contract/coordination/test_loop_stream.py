@@ -164,8 +164,7 @@ async def test_a_worker_called_by_name_does_not_fail_over() -> None:
 
 async def test_a_worker_called_by_name_is_refused_what_it_does_not_declare() -> None:
     async with stage("a") as s:
+        job = chat(model="a", tools=[{"type": "function", "function": {"name": "f"}}])
         with pytest.raises(UnsupportedFeatureError) as caught:
-            PassThrough(
-                chat(model="a", tools=[{"type": "function"}]), pool=s.workers.snapshot(), worker="a", deadline=within(5)
-            )
+            PassThrough(job, pool=s.workers.snapshot(), worker="a", deadline=within(5))
         assert caught.value.field == "tools"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kubefugu_coordination.chat import ChatRequest
+from kubefugu_coordination.job import Job
 from kubefugu_core.errors import InvalidRequestError
 from kubefugu_core.pool import RoutingDefaults
 
@@ -20,11 +20,11 @@ class Budget:
     """For one worker call; a failover begins a new one, inside the request's deadline."""
 
 
-def budget_of(request: ChatRequest, routing: RoutingDefaults) -> Budget:
-    """Bounds from the pool and the request's options. Raises InvalidRequestError (reasoning_effort, n)."""
-    turns = min(routing.max_turns, request.effort_turns())
-    n = request.body.get("n")
-    if turns > 1 and isinstance(n, int) and n > 1:
+def budget_of(job: Job, routing: RoutingDefaults) -> Budget:
+    """Bounds from the pool and the request's options. Raises InvalidRequestError (n)."""
+    turns = min(routing.max_turns, job.effort_turns())
+    n = job.chat.body.get("n")
+    if turns > 1 and (n or 1) > 1:
         raise InvalidRequestError("More than one choice (n) goes with one turn only.", field="n")
-    caps = [cap for cap in (float(routing.max_cost_usd) or None, request.options.max_cost_usd) if cap is not None]
+    caps = [cap for cap in (float(routing.max_cost_usd) or None, job.chat.options.max_cost_usd) if cap is not None]
     return Budget(turns, min(caps, default=None), float(routing.turn_timeout_seconds))

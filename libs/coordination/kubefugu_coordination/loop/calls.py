@@ -11,10 +11,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubefugu_coordination.chat import ChatRequest
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.completion import finish_frame
 from kubefugu_coordination.events import Delta, Event, Outcome, Progress, TurnEnded, TurnStarted
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.commit import Head, Opening, read_head
 from kubefugu_coordination.loop.failures import Failures
 from kubefugu_coordination.rewrite import ChunkRewriter
@@ -65,7 +65,7 @@ class TurnResult:
 class TurnCalls:
     """Runs a turn's calls. One object a turn."""
 
-    request: ChatRequest
+    job: Job
     turn: Turn
     ledger: Ledger
     deadline: Deadline
@@ -158,10 +158,8 @@ class TurnCalls:
         return self.result
 
     def _rewriter(self, client: WorkerClient) -> ChunkRewriter:
-        request = self.request
-        rewriter = ChunkRewriter(
-            worker=client.name, request_id=request.request_id, model=request.model, created=request.created
-        )
+        job = self.job
+        rewriter = ChunkRewriter(worker=client.name, request_id=job.request_id, model=job.chat.model, created=job.created)
         if self.keep_text:
             rewriter.text = []
         return rewriter
@@ -175,7 +173,7 @@ class TurnCalls:
             if ours := rewriter.rewrite(block):
                 yield Delta(ours)
         if not rewriter.saw_finish:
-            yield Delta(finish_frame(self.request, "stop"))
+            yield Delta(finish_frame(self.job, "stop"))
 
     def _stream_result(
         self, attempt: int, client: WorkerClient, stream: WorkerStream, rewriter: ChunkRewriter, started: float

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kubefugu_coordination.chat import ChatRequest
 from kubefugu_coordination.events import Routed, StopReason
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.router import Decision
 
 
@@ -48,6 +48,6 @@ def routed_object(routed: Routed) -> dict[str, Any]:
     }
 
 
-def explanation(request: ChatRequest, routed: Sequence[Routed], stop: StopReason) -> dict[str, Any]:
+def explanation(job: Job, routed: Sequence[Routed], stop: StopReason) -> dict[str, Any]:
     """The `kubefugu` object of a response."""
-    return {"decision_id": request.request_id, "stop_reason": stop.value, "routing": [routed_object(turn) for turn in routed]}
+    return {"decision_id": job.request_id, "stop_reason": stop.value, "routing": [routed_object(turn) for turn in routed]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kubefugu_coordination.chat import Message
+from kubefugu_coordination.job import Message
 from kubefugu_coordination.loop.prompts import thought_blocks
 
 _NAMES = {"image_url": "image", "input_audio": "audio", "file": "file", "refusal": "refusal"}

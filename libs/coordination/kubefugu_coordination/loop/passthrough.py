@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from kubefugu_coordination.capabilities import eligible_workers
-from kubefugu_coordination.chat import ChatRequest
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.completion import finished_completion, last_frames
 from kubefugu_coordination.events import Delta, Done, Event, Outcome, StopReason
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.calls import Turn, TurnCalls
 from kubefugu_coordination.spend import Ledger
 from kubefugu_coordination.workers.registry import PoolSnapshot
@@ -19,17 +19,15 @@ from kubefugu_core.pool import Role
 class PassThrough:
     """One request to one worker. Iterate `events` once; the last one is Done."""
 
-    def __init__(
-        self, request: ChatRequest, *, pool: PoolSnapshot, worker: str, deadline: Deadline, keep_text: bool = False
-    ) -> None:
+    def __init__(self, job: Job, *, pool: PoolSnapshot, worker: str, deadline: Deadline, keep_text: bool = False) -> None:
         routing = pool.pool.spec.routing
         client = pool.client(worker)
-        eligible_workers(request, [client.spec])
-        self._request = request
+        eligible_workers(job.chat, [client.spec])
+        self._job = job
         self.ledger = Ledger()
         self._calls = TurnCalls(
-            request=request,
-            turn=Turn(1, Role.SOLVER, "", request.worker_body(coordinated=False), [client], coordinated=False),
+            job=job,
+            turn=Turn(1, Role.SOLVER, "", job.worker_body(coordinated=False), [client], coordinated=False),
             ledger=self.ledger,
             deadline=deadline.within(float(routing.request_timeout_seconds)),
             call_timeout_s=float(routing.request_timeout_seconds),
@@ -38,8 +36,8 @@ class PassThrough:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run to the end."""
-        request, calls = self._request, self._calls
-        async with aclosing(calls.streamed() if request.stream else calls.plain()) as events:
+        job, calls = self._job, self._calls
+        async with aclosing(calls.streamed() if job.chat.stream else calls.plain()) as events:
             async for event in events:
                 yield event
         result = calls.answer
@@ -47,7 +45,7 @@ class PassThrough:
         yield calls.ended(Outcome.OK)
         body = b""
         if result.reply is not None:
-            body = finished_completion(request, result.reply.completion, spent)
+            body = finished_completion(job, result.reply.completion, spent)
         else:
-            yield Delta(last_frames(request, spent, reported=result.usage_report))
+            yield Delta(last_frames(job, spent, reported=result.usage_report))
         yield Done(body, spent, result.worker, Role.SOLVER, "", 1, StopReason.PASS_THROUGH)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kubefugu_coordination.chat import Message
+from kubefugu_coordination.job import Message
 from kubefugu_coordination.workers.reply import text_of
 from kubefugu_core.pool import Role
 

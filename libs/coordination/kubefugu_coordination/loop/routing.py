@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubefugu_coordination.capabilities import Eligible
-from kubefugu_coordination.chat import ChatRequest
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.events import RoleSource, Routed
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.candidates import candidates, offers, without_router
 from kubefugu_coordination.loop.observation import observation
 from kubefugu_coordination.loop.router import Decision, Offer, RouteQuery, Router
@@ -82,15 +82,13 @@ class Routing:
 class TurnRouter:
     """Asks the router for each turn of one request."""
 
-    def __init__(
-        self, request: ChatRequest, *, pool: PoolSnapshot, eligible: Eligible, router: Router, timeout_s: float
-    ) -> None:
-        self._request = request
+    def __init__(self, job: Job, *, pool: PoolSnapshot, eligible: Eligible, router: Router, timeout_s: float) -> None:
+        self._job = job
         self._pool = pool
         self._eligible = eligible
         self._router = router
         self._timeout_s = timeout_s
-        self._conversation_key = request.conversation_key()
+        self._conversation_key = job.conversation_key()
 
     async def route(self, state: LoopState, *, deadline: Deadline) -> Routing:
         """Decide the turn.
@@ -113,7 +111,7 @@ class TurnRouter:
 
     @property
     def _pinned(self) -> bool:
-        return self._request.options.policy_version is not None
+        return self._job.chat.options.policy_version is not None
 
     def _outage(self, error: KubefuguError, workers: Sequence[WorkerSpec]) -> str:
         if self._pinned or not without_router(workers):
@@ -141,13 +139,13 @@ class TurnRouter:
         return offered
 
     def _query(self, state: LoopState, offered: Sequence[Offer]) -> RouteQuery:
-        options = self._request.options
+        options = self._job.chat.options
         sampling = options.sampling
         if sampling is not None and state.turn > 1:
             # Another draw for each turn, still fixed by the request's seed.
             sampling = SamplingOptions(temperature=sampling.temperature, seed=(sampling.seed + state.turn - 1) % 2**63)
         return RouteQuery(
-            transcript=observation(self._request.messages, state.thoughts),
+            transcript=observation(self._job.chat.messages, state.thoughts),
             offers=offered,
             conversation_key=self._conversation_key,
             policy_version=options.policy_version or "",

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubefugu_coordination.capabilities import Eligible, eligible_workers, least_tokens
-from kubefugu_coordination.chat import ChatRequest
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.completion import completion_frames, finished_completion, last_frames
 from kubefugu_coordination.events import Delta, Done, Event, Outcome, Progress, RoleSource, Routed, StopReason
+from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.budget import Budget, budget_of
 from kubefugu_coordination.loop.calls import Turn, TurnCalls, TurnResult
 from kubefugu_coordination.loop.candidates import affordable
@@ -61,7 +61,7 @@ class CoordinationLoop:
 
     def __init__(
         self,
-        request: ChatRequest,
+        job: Job,
         *,
         pool: PoolSnapshot,
         router: Router,
@@ -69,18 +69,18 @@ class CoordinationLoop:
         settings: LoopSettings = DEFAULT_SETTINGS,
     ) -> None:
         routing = pool.pool.spec.routing
-        self._request = request
+        self._job = job
         self._pool = pool
         self._settings = settings
-        self.budget: Budget = budget_of(request, routing)
+        self.budget: Budget = budget_of(job, routing)
         self.deadline = deadline.within(float(routing.request_timeout_seconds))
-        self.eligible: Eligible = eligible_workers(request, pool.pool.spec.workers)
+        self.eligible: Eligible = eligible_workers(job.chat, pool.pool.spec.workers)
         self.state = LoopState(LoopRules(max_turns=self.budget.max_turns))
         self.ledger = Ledger()
         self._turn_router = TurnRouter(
-            request, pool=pool, eligible=self.eligible, router=router, timeout_s=settings.router_timeout_s
+            job, pool=pool, eligible=self.eligible, router=router, timeout_s=settings.router_timeout_s
         )
-        self._body = request.worker_body(coordinated=True)
+        self._body = job.worker_body(coordinated=True)
         self._answer: _Answer | None = None
         self._routed: list[Routed] = []
         self._streaming = False
@@ -127,7 +127,7 @@ class CoordinationLoop:
         if several:
             yield Progress(f"turn {turn.number}: {role} {turn.clients[0].name}")
         calls = TurnCalls(
-            request=self._request,
+            job=self._job,
             turn=turn,
             ledger=self.ledger,
             deadline=self.deadline,
@@ -135,7 +135,7 @@ class CoordinationLoop:
             progress_s=self._settings.progress_s if several else None,
             keep_text=self._settings.keep_text,
         )
-        passes = self._request.stream and role is Role.SOLVER and self.state.is_last_turn
+        passes = self._job.chat.stream and role is Role.SOLVER and self.state.is_last_turn
         async with aclosing(calls.streamed() if passes else calls.plain()) as events:
             async for event in events:
                 self._streaming = self._streaming or isinstance(event, Delta)
@@ -153,7 +153,7 @@ class CoordinationLoop:
     def _prepared(self, routing: Routing, role: Role) -> Turn:
         ordered = routing.candidates(role)
         left_usd = self._left_usd()
-        payable = affordable(ordered, left_usd=left_usd, prompt_tokens=least_tokens(self._request), completion_tokens=0)
+        payable = affordable(ordered, left_usd=left_usd, prompt_tokens=least_tokens(self._job.chat), completion_tokens=0)
         if not payable:
             raise BudgetExceededError(
                 f"No allowed worker can be paid from the {left_usd or 0:g} US dollars that are left.",
@@ -168,7 +168,7 @@ class CoordinationLoop:
         )
 
     def _role_body(self, role: Role) -> Mapping[str, Any]:
-        messages, state = self._request.messages, self.state
+        messages, state = self._job.chat.messages, self.state
         if role is Role.SOLVER:
             if not state.thoughts and state.suggestion is None:
                 return self._body
@@ -197,18 +197,18 @@ class CoordinationLoop:
         """The answer's last frames, or the whole of it where it was not passed through."""
         if self._answer is None or self.state.stop is None:
             raise InternalError("The loop ended without an answer.")
-        request, result = self._request, self._answer.result
+        job, result = self._job, self._answer.result
         spent = self.ledger.spent(answer=result.call)
-        explain = explanation(request, self._routed, self.state.stop) if request.options.explain else None
+        explain = explanation(job, self._routed, self.state.stop) if job.chat.options.explain else None
         body = b""
-        if request.stream:
+        if job.chat.stream:
             frames = b""
             if result.reply is not None:
-                frames = completion_frames(request, result.reply.completion)
+                frames = completion_frames(job, result.reply.completion)
             reported = result.reply.completion.get("usage") if result.reply is not None else result.usage_report
-            yield Delta(frames + last_frames(request, spent, reported=reported, explain=explain))
+            yield Delta(frames + last_frames(job, spent, reported=reported, explain=explain))
         elif result.reply is not None:
-            body = finished_completion(request, result.reply.completion, spent, explain=explain)
+            body = finished_completion(job, result.reply.completion, spent, explain=explain)
         yield Done(
             completion_json=body,
             spent=spent,
