@@ -1,0 +1,56 @@
+"""The seam: values and bounded logs that expire, shared by all replicas that open the same URL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from urllib.parse import quote
+
+from kubefugu_core.errors import DataError
+
+
+class StateStore(Protocol):
+    """Bytes by key. Every method may raise UnavailableError."""
+
+    async def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
+        """Store or replace a value for `ttl_s` seconds. Durable once it returns: it survives a kill of this process."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """The value; None where there is none or it has expired."""
+        ...
+
+    async def put_once(self, key: str, value: bytes) -> bytes:
+        """Store a value for good unless there is one already; returns the one that is stored."""
+        ...
+
+    async def append(self, key: str, entries: Sequence[bytes], *, keep: int, ttl_s: float) -> None:
+        """Add entries to a log of which the last `keep` stay; the whole log expires `ttl_s` seconds after its last entry."""
+        ...
+
+    async def read(self, key: str) -> list[bytes]:
+        """The log's entries, oldest first; [] where there is none or it has expired."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+def state_key(kind: str, tenant: str, name: str) -> str:
+    """Key of one tenant's entry. Parts are quoted, so that no tenant or name can reach into another one's keys."""
+    return f"{kind}:{quote(tenant, safe='')}:{quote(name, safe='')}"
+
+
+async def open_state_store(url: str) -> StateStore:
+    """`sqlite:///path` (four slashes for an absolute one) or `redis://...`, `rediss://...`, `unix://...`. Raises DataError."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        from kubefugu_coordination.memory.sqlite import SqliteStateStore
+
+        return await SqliteStateStore.open(rest[1:])
+    if scheme in ("redis", "rediss", "unix"):
+        from kubefugu_coordination.memory.redis import RedisStateStore
+
+        return RedisStateStore.open(url)
+    raise DataError(f"{url!r} is no store: use sqlite:///path or redis://host:port/db.", field="state_url")
