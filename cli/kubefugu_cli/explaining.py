@@ -46,7 +46,7 @@ def ask(target: str, question: str, *, pool: WorkerPool, allow: list[str], versi
         raise InvalidRequestError(f"The pool has no worker {', '.join(unknown)}. It has {known}.", field="allow")
     allowed = [
         common_pb2.AllowedWorker(name=worker.name, model=worker.model, roles=[_ROLES[role] for role in worker.roles])
-        for worker in pool.spec.workers
+        for worker in sorted(pool.spec.workers, key=lambda worker: worker.fallback)
         if not allow or worker.name in allow
     ]
     transcript = [common_pb2.TranscriptMessage(role="user", text=question)]
@@ -61,6 +61,9 @@ def show_json(reply: router_pb2.ExplainResponse) -> None:
 def show_short(reply: router_pb2.ExplainResponse) -> None:
     """One line."""
     decision = reply.decision
+    if not decision.policy_version:
+        out().print(f"{decision.worker} (no policy)", markup=False)
+        return
     first = decision.workers[0] if decision.workers else None
     certainty = f", probability {first.probability:.3f}" if first else ""
     out().print(f"{decision.worker} ({_role(decision)}policy {decision.policy_version}{certainty})", markup=False)
@@ -70,6 +73,10 @@ def show(reply: router_pb2.ExplainResponse) -> None:
     """Decision, input, rows, other policies."""
     decision = reply.decision
     console = out()
+    if not decision.policy_version:
+        show_short(reply)
+        console.print("The router has no trained head for this pool: its order decides, the fallback is asked last.")
+        return
     console.print(f"[bold]{decision.worker}[/] ({_role(decision)}policy {decision.policy_version})")
     console.print(
         f"{decision.input_tokens} tokens as {reply.input_format}, engine {decision.engine_ms:.1f} ms"

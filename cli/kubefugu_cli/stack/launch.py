@@ -21,7 +21,9 @@ from kubefugu_cli.stack.layout import DEFAULT_NAME, StackLayout
 from kubefugu_cli.stack.model import ComponentPhase, StackPhase, StackState, read_document
 from kubefugu_cli.stack.plan import EXPERTS, HOST
 from kubefugu_cli.stack.prepare import prepare
+from kubefugu_cli.stack.refused import RefusalWatch
 from kubefugu_cli.stack.running import running_state
+from kubefugu_core.errors import ArtifactRefusedError
 
 _DEFAULT_PORT = 8080
 _POLL_S = 0.05
@@ -71,6 +73,7 @@ def up_stack(options: UpOptions, *, home: Path) -> int:
 
 
 def _run(layout: StackLayout, options: UpOptions) -> int:
+    """From the supervisor's start to the end of the command. Whatever ends it early ends the stack too."""
     supervisor = _start_supervisor(layout, foreground=options.foreground)
     try:
         state = _watch(layout, supervisor)
@@ -88,6 +91,9 @@ def _run(layout: StackLayout, options: UpOptions) -> int:
         ended = stop.stop_stack(layout)
         supervisor.wait()
         return 0 if options.foreground and not ended.left else _INTERRUPTED
+    except BaseException:
+        stop.stop_stack(layout)
+        raise
 
 
 def _named(command: str, name: str) -> str:
@@ -136,6 +142,7 @@ def _watch(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> StackSta
     """Show the start until it is ready, has failed, or the supervisor ended; returns the last state."""
     state: StackState | None = None
     experts_asked = False
+    refusals = RefusalWatch(layout)
     with StartDisplay(err()) as display:
         while True:
             ended = supervisor.poll() is not None
@@ -147,6 +154,8 @@ def _watch(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> StackSta
                     _leave_out_absent_experts(layout, state)
                 if state.phase is not StackPhase.STARTING:
                     return state
+                if refusal := refusals.look(state):
+                    raise ArtifactRefusedError(refusal)
             if ended:
                 return state
             time.sleep(_POLL_S)

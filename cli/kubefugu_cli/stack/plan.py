@@ -140,6 +140,7 @@ def _router(given: PlanInput) -> Component:
     prefixes = [f"{folder.as_uri()}/" for folder in (given.pool_file.parent, ready_pools(), layout.policies_dir)]
     settings = {
         "backbone": given.backbone,
+        "pool_file": layout.pool_file,
         "policy_set_file": layout.policy_set_file,
         "state_dir": layout.data_dir / ROUTER,
         "allowed_uri_prefixes": json.dumps(list(dict.fromkeys(prefixes))),

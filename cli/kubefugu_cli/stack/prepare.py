@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import shutil
 from collections.abc import Mapping
@@ -41,7 +40,7 @@ def prepare(layout: StackLayout, *, pool_file: Path, port: int, head: Path | Non
     if before is not None and before.pool != str(pool_file):
         before = None
     layout.create()
-    _clear(layout)
+    _clear(layout, forget_policies=before is None or head is None)
     names = planning.process_names(pool)
     given = planning.PlanInput(
         pool=pool,
@@ -86,14 +85,14 @@ def _models(pool: WorkerPool, backbone: str) -> tuple[str, Mapping[str, str]]:
     return fetched.get(backbone) or (str(path.absolute()) if path.exists() else backbone), files
 
 
-def _clear(layout: StackLayout) -> None:
-    """Sockets and state of the last run go, its logs are kept once."""
+def _clear(layout: StackLayout, *, forget_policies: bool) -> None:
+    """Sockets and state of the last run go, its logs are kept once; what the router remembers goes with its pool."""
     for socket in layout.sockets_dir.glob("*.sock"):
         socket.unlink()
     layout.state_file.unlink(missing_ok=True)
     for log in layout.logs_dir.glob("*.log"):
         log.replace(log.with_suffix(".log.1"))
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(layout.data_dir / planning.ROUTER)
+    if forget_policies:
+        shutil.rmtree(layout.data_dir / planning.ROUTER, ignore_errors=True)
     for service in (planning.ROUTER, planning.EXECUTOR):
         (layout.data_dir / service).mkdir(parents=True, exist_ok=True)
