@@ -12,6 +12,7 @@ from kubefugu_core.errors import RequestCancelledError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+
 async def read_json_bytes(
     receive: Receive, headers: Iterable[tuple[bytes, bytes]], *, max_bytes: int, timeout_s: float
 ) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,13 +10,16 @@ from starlette.exceptions import HTTPException
 
 from kubefugu.executor.v1 import executor_pb2
 from kubefugu_core.chat import ChatLimits, parse_chat_request
-from kubefugu_core.errors import OverloadedError, UnavailableError
+from kubefugu_core.errors import DeadlineExceededError, OverloadedError, RequestCancelledError, UnavailableError
 from kubefugu_gateway.auth import Authenticator
 from kubefugu_gateway.body import Receive, read_json_bytes
 from kubefugu_gateway.exchange import Exchange
 from kubefugu_gateway.executor import Execution, Executor
 from kubefugu_gateway.metrics import GatewayMetrics
 from kubefugu_gateway.relay import Send, Watch, relay_stream, relay_whole
+
+_UNREAD_S = 5.0
+"""Beyond the request's deadline, which ends the executor's call: for a client that does not read what is written."""
 
 
 class ChatCompletions:
@@ -50,6 +54,9 @@ class ChatCompletions:
         self.metrics.in_flight.set(self._in_flight)
         try:
             await self._answer(exchange, scope, receive, send)
+        except asyncio.CancelledError:
+            exchange.fail(RequestCancelledError("The server gave the request up."))
+            raise
         except HTTPException as error:
             exchange.status, exchange.outcome = error.status_code, "invalid_request"
             raise
@@ -78,13 +85,17 @@ class ChatCompletions:
         request = executor_pb2.ExecuteRequest(
             chat_request_json=raw, tenant=exchange.tenant, request_id=exchange.request_id, created=exchange.created
         )
+        scope["state"]["decision_id"] = exchange.request_id
         execution = self._executor.execute(request, timeout_s=self._request_timeout_s)
         self._running.add(execution)
         try:
-            async with Watch(receive, execution):
+            async with asyncio.timeout(self._request_timeout_s + _UNREAD_S), Watch(receive, execution):
                 if chat.stream:
                     await relay_stream(execution, send, exchange, typed_progress=chat.options.progress)
                 else:
                     await relay_whole(execution, send, exchange)
+        except TimeoutError as error:
+            # The server closes the connection of a response that does not end.
+            raise DeadlineExceededError("The client did not read its answer in time.") from error
         finally:
             self._running.discard(execution)

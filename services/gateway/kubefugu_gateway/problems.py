@@ -34,10 +34,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_defect)
 
 
-def failure_response(error: BaseException, *, request_id: str | None = None) -> Response:
+def _failure(request: Request, error: BaseException) -> Response:
     """The response for an error of the tree, or for a defect."""
     spec = spec_of(error)
-    headers = _identity(request_id)
+    headers = _identity(request)
     if isinstance(error, KubefuguError) and "retry_after_s" in error.metadata:
         headers["retry-after"] = str(max(1, math.ceil(float(error.metadata["retry_after_s"]))))
     if spec.http_status == 401:
@@ -52,7 +52,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestCancelledError):
         # Nobody is left to read it; some answer must be given to the server.
         return Response(status_code=spec_of(error).http_status)
-    return failure_response(error, request_id=_request_id(request))
+    return _failure(request, error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -64,28 +64,26 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         message = f"Not allowed to {request.method} on {request.url.path[:256]}."
     code = _HTTP_CODES.get(error.status_code)
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-    return _json(body, status=error.status_code, headers=_identity(_request_id(request)) | dict(error.headers or {}))
+    return _json(body, status=error.status_code, headers=_identity(request) | dict(error.headers or {}))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:])
-    return failure_response(InvalidRequestError(f"Invalid '{field}': {first['msg']}.", field=field))
+    return _failure(request, InvalidRequestError(f"Invalid '{field}': {first['msg']}.", field=field))
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     _log.error("request_failed", path=request.url.path, exc_info=error)
-    return failure_response(error, request_id=_request_id(request))
+    return _failure(request, error)
 
 
-def _request_id(request: Request) -> str | None:
+def _identity(request: Request) -> dict[str, str]:
+    """The request's id; that of its decision record only where the executor was asked, because only then there is one."""
     state: dict[str, Any] = request.scope.get("state", {})
-    return state.get("request_id")
-
-
-def _identity(request_id: str | None) -> dict[str, str]:
-    return {"x-request-id": request_id, "x-kubefugu-decision-id": request_id} if request_id else {}
+    named = {"x-request-id": state.get("request_id"), "x-kubefugu-decision-id": state.get("decision_id")}
+    return {name: value for name, value in named.items() if value}
 
 
 def _json(body: Any, *, status: int, headers: dict[str, str]) -> Response:

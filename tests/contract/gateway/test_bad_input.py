@@ -274,6 +274,9 @@ async def test_it_is_refused_and_the_field_is_named(rig: Any, raw: bytes, param:
     assert error["message"].isprintable()
     assert len(error["message"]) < 600
     assert rig.executor.requests == []
+    # There is no decision record of a request that was never decided.
+    assert response.headers["x-request-id"].startswith("chatcmpl-")
+    assert "x-kubefugu-decision-id" not in response.headers
 
 
 GOOD: dict[str, Any] = {

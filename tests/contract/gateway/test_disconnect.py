@@ -11,10 +11,12 @@ import httpx
 import orjson
 import pytest
 from support.bodies import body
-from support.executor import Response, chunk, done, turn_started
+from support.executor import Response, chunk, done, scripted_executor, turn_started
+from support.gateway import running_gateway
 from support.waiting import until
 
 from kubefugu.executor.v1 import executor_pb2
+from kubefugu_gateway import chat
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATH = "/v1/chat/completions"
@@ -76,6 +78,17 @@ async def test_while_the_client_does_not_read(rig: Any) -> None:
     writer.transport.abort()
     took_s = await until(rig.executor.cancelled.is_set, what="the executor's call is cancelled")
     assert took_s < 1
+
+
+async def test_a_client_that_never_reads_does_not_hold_a_request_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "_UNREAD_S", 0.1)
+    async with scripted_executor(floods) as (_, target), running_gateway(target, request_timeout_seconds=0.3) as gateway:
+        reader, writer = await send_raw(gateway.port, body(stream=True))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        registry = gateway.chat.metrics.registry
+        await until(lambda: registry.get_sample_value("kubefugu_gateway_in_flight") == 0, what="the request is given up")
+        writer.transport.abort()
 
 
 async def test_while_it_sends_its_body(rig: Any) -> None:
