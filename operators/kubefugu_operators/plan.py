@@ -38,6 +38,8 @@ class Plan:
     """Objects by server-side apply, in this order; those that are as wanted already are not written."""
     nudge: tuple[Annotation, ...] = ()
     """Annotations on pods, which make their kubelets refresh mounted ConfigMaps and Secrets at once; refusals do no harm."""
+    release: tuple[str, ...] = ()
+    """Addresses of training drivers whose artifact is stored: they may end."""
     status: Body | None = None
     """The whole status; None leaves it alone."""
     requeue_after_s: float | None = None

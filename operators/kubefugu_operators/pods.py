@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -111,17 +113,31 @@ def resources(*, cpu: str, memory: str, gpus: int, gpu_resource: str) -> Body:
     return result
 
 
-def canonical_quantity(text: str) -> str:
-    """A quantity as the API server writes it back (0.5 -> 500m, 2000m -> 2), so that a comparison sees no drift.
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti")
+_DECIMAL = ("m", "", "k", "M", "G", "T")
 
-    Binary and decimal suffixes on whole numbers are kept as they are, which is canonical for what people write.
+
+def canonical_quantity(text: str) -> str:
+    """A quantity as the API server writes it back (0.5 -> 500m, 1024Mi -> 1Gi), so that a comparison sees no drift.
+
+    https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity: no fraction, the largest possible suffix.
     """
     suffix = text.lstrip("0123456789.")
-    number = text[: len(text) - len(suffix)]
-    if suffix not in ("", "m"):
-        return text
-    thousandths = round(float(number or "0") * (1 if suffix == "m" else 1000))
-    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
+    number = Decimal(text[: len(text) - len(suffix)] or "0")
+    if suffix in _BINARY[1:]:
+        count = math.ceil(number * 1024 ** _BINARY.index(suffix))
+        if count >= 1024:
+            return _largest(count, 1024, _BINARY)
+        number, suffix = Decimal(count), ""
+    thousandths = math.ceil(number * 1000 ** _DECIMAL.index(suffix))
+    return _largest(thousandths, 1000, _DECIMAL)
+
+
+def _largest(count: int, base: int, suffixes: tuple[str, ...]) -> str:
+    level = 0
+    while count and count % base == 0 and level + 1 < len(suffixes):
+        count, level = count // base, level + 1
+    return f"{count}{suffixes[level] if count else ''}"
 
 
 def environment(variables: Sequence[EnvironmentVariable]) -> list[Body]:
@@ -134,6 +150,12 @@ def environment(variables: Sequence[EnvironmentVariable]) -> list[Body]:
         else:
             result.append({"name": variable.name, "value": variable.value})
     return result
+
+
+def merged_env(*groups: Sequence[Body]) -> list[Body]:
+    """Environment variables of several sources; a later one replaces an earlier one of the same name."""
+    by_name = {variable["name"]: variable for group in groups for variable in group}
+    return list(by_name.values())
 
 
 def tolerations(items: Sequence[Toleration]) -> list[Body]:

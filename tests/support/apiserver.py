@@ -72,7 +72,7 @@ class ApiServer:
 
     def api(self) -> HttpApi:
         """A client with admin rights; close it."""
-        return HttpApi(self.configuration())
+        return HttpApi(self.configuration(), user_agent="test-admin")
 
     def writes(self, *, user_agent: str) -> list[dict[str, Any]]:
         """Audit events of writes whose user agent begins so."""

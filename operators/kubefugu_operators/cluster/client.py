@@ -18,9 +18,10 @@ _PAGE = 500
 class HttpApi:
     """One connection pool to the API server. Close it when done."""
 
-    def __init__(self, configuration: client.Configuration, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, configuration: client.Configuration, *, timeout_s: float = 30.0, user_agent: str = MANAGER) -> None:
         self._configuration = configuration
         self._rest: Any = client.ApiClient(configuration).rest_client
+        self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
 
     async def close(self) -> None:
@@ -29,7 +30,7 @@ class HttpApi:
 
     async def request(self, method: str, path: str, *, body: Any = None, content_type: str = "application/json") -> Any:
         """One call; the answer's JSON. Raises ApiError."""
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": MANAGER}
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": self._user_agent}
         settings: dict[str, Any] = dict(await self._configuration.auth_settings())
         for setting in settings.values():
             headers[setting["key"]] = setting["value"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kubefugu_operators.api import GROUP, VERSION, Kind
-from kubefugu_operators.crds.schema import Schema, model_schema
+from kubefugu_operators.crds.schema import Schema, model_schema, status_schema
 
 
 def page(kind: Kind) -> str:
@@ -26,9 +26,8 @@ def page(kind: Kind) -> str:
         "```",
         "",
     ]
-    for title, model in (("spec", kind.spec), ("status", kind.status)):
+    for title, schema in (("spec", model_schema(kind, kind.spec)), ("status", status_schema(kind))):
         lines += [f"## {title}", "", "| field | type | meaning |", "|---|---|---|"]
-        schema = model_schema(kind, model)
         lines += [f"| `{path}` | {kind_of} | {meaning} |" for path, kind_of, meaning in _rows(schema, "")]
         lines.append("")
     lines += ["## Rules", ""]

@@ -51,6 +51,20 @@ def model_schema(kind: Kind, model: type[BaseModel]) -> Schema:
     return result
 
 
+def status_schema(kind: Kind) -> Schema:
+    """The schema of the status. Without defaults: what the operator leaves out would come back filled in and look like drift."""
+    return _without_defaults(model_schema(kind, kind.status))
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    result = {key: value for key, value in schema.items() if key != "default"}
+    if "properties" in result:
+        result["properties"] = {name: _without_defaults(field) for name, field in result["properties"].items()}
+    if "items" in result:
+        result["items"] = _without_defaults(result["items"])
+    return result
+
+
 def _add(schema: Schema, extra: Mapping[str, Any]) -> None:
     """Merge json_schema_extra; rules add up."""
     rules = [*schema.get("x-kubernetes-validations", ()), *extra.get("x-kubernetes-validations", ())]

@@ -88,7 +88,7 @@ def artifact_key(version: str) -> str:
 
 
 def config_maps(policy: Body, declared: Declared, versions: Mapping[str, Version], *, directory: str) -> list[Body]:
-    """The ConfigMaps that routers mount into one folder; the candidate's is written first, so that no name precedes its file."""
+    """The ConfigMaps that routers mount into one folder; the candidate's is written first, so no name precedes its file."""
     name = policy["metadata"]["name"]
     result = []
     candidate = versions.get(declared.rollout.candidate) if declared.rollout else None

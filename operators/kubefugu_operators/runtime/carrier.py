@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -16,8 +16,9 @@ _log = structlog.get_logger()
 class Carrier:
     """Writes plans through an `Api` and counts what it wrote."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, release: Callable[[str], Awaitable[None]]) -> None:
         self._api = api
+        self._release = release
         self.writes = 0
 
     async def carry_out(self, plan: Plan, observed: Mapping[Ref, Body]) -> dict[Ref, str]:
@@ -42,6 +43,8 @@ class Carrier:
                 # The kubelet refreshes volumes by itself too, only later; a pod may be gone by now.
                 if error.status not in (403, 404, 409):
                     raise
+        for address in plan.release:
+            await self._release(address)
         return refusals
 
     async def _create(self, body: Body, refusals: dict[Ref, str]) -> None:

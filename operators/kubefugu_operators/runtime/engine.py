@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -56,13 +56,14 @@ class Engine:
         queue: WorkQueue,
         reconcilers: Mapping[str, Reconciler[Any]],
         metrics: Metrics,
+        release: Callable[[str], Awaitable[None]],
         pass_timeout_s: float = 60.0,
     ) -> None:
         self._api = api
         self._queue = queue
         self._reconcilers = reconcilers
         self._metrics = metrics
-        self._carrier = Carrier(api)
+        self._carrier = Carrier(api, release=release)
         self._pass_timeout_s = pass_timeout_s
 
     async def run(self, *, workers: int) -> None:

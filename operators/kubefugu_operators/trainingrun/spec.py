@@ -1,4 +1,4 @@
-"""Spec of a TrainingRun. What decides the result is fixed at creation; suspend, deadlines, budget and gate may change."""
+"""Spec of a TrainingRun. What decides the result is fixed at creation; suspend, deadlines and gate may change."""
 
 from __future__ import annotations
 
@@ -213,9 +213,9 @@ class Evaluators(Pods):
 class Budget(ApiModel):
     """What the run may spend; at its end it stops at a safe point, evaluates what it has and says so."""
 
-    max_cost_usd: DecimalString = "0"
+    max_cost_usd: DecimalString = Field(default="0", json_schema_extra=_fixed("budget.maxCostUsd"))
     """US dollars for worker calls; 0: no limit."""
-    max_seconds: int = Field(default=0, ge=0, le=31_536_000)
+    max_seconds: int = Field(default=0, ge=0, le=31_536_000, json_schema_extra=_fixed("budget.maxSeconds"))
     """Wall time of training in seconds; 0: no limit. activeDeadlineSeconds is the hard end."""
 
 

@@ -74,6 +74,8 @@ class TrainingRunStatus(Status):
     """Checksum of the data that the run uses."""
     job: str = Field(default="", max_length=253)
     """The driver's Job."""
+    driver_pod: str = Field(default="", max_length=64)
+    """UID of the newest driver pod."""
     attempt: int = Field(default=0, ge=0)
     """Attempts begun; UID and attempt identify an attempt."""
     application_failures: int = Field(default=0, ge=0)

@@ -144,7 +144,8 @@ def _container(managed: ManagedContainer, mounts: list[Body]) -> Body:
         "image": managed.image,
         "imagePullPolicy": managed.image_pull_policy,
         "ports": [{"name": "http", "containerPort": managed.port, "protocol": "TCP"}],
-        "env": _env(managed),
+        # The root file system is read-only; servers keep caches below their home.
+        "env": pods.merged_env([{"name": "HOME", "value": "/tmp"}], pods.environment(managed.env)),  # noqa: S108
         "securityContext": pods.container_security(),
         "volumeMounts": mounts,
         "startupProbe": {**check, "periodSeconds": 2, "failureThreshold": math.ceil(managed.startup_seconds / 2)},
@@ -159,11 +160,3 @@ def _container(managed: ManagedContainer, mounts: list[Body]) -> Body:
     if limits:
         container["resources"] = limits
     return container
-
-
-def _env(managed: ManagedContainer) -> list[Body]:
-    given = pods.environment(managed.env)
-    if any(variable["name"] == "HOME" for variable in given):
-        return given
-    # The root file system is read-only; servers keep caches below their home.
-    return [{"name": "HOME", "value": "/tmp"}, *given]  # noqa: S108

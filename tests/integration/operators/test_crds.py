@@ -131,6 +131,7 @@ FIXED: list[tuple[Body, str, Any, str]] = [
     (training_run(), "spec.data.sha256", "cd" * 32, "spec.data.sha256 is fixed"),
     (training_run(), "spec.data", {"configMap": {"name": "c", "key": "k"}}, "the data of a run is fixed"),
     (training_run(), "spec.seed", 43, "spec.seed is fixed"),
+    (training_run(), "spec.budget.maxCostUsd", "5", "spec.budget.maxCostUsd is fixed"),
     (training_run(), "spec.storage.size", "1Gi", "spec.storage.size is fixed"),
     (training_run(), "spec.publish", REMOVED, "can't be added or removed later"),
     (training_run(), "spec.publish.policy", "other", "spec.publish.policy is fixed"),
@@ -138,7 +139,6 @@ FIXED: list[tuple[Body, str, Any, str]] = [
 CHANGEABLE: list[tuple[Body, str, Any]] = [
     (training_run(), "spec.suspend", True),
     (training_run(), "spec.activeDeadlineSeconds", 10),
-    (training_run(), "spec.budget.maxCostUsd", "5"),
     (training_run(), "spec.publish.gate.minimumGain", "-1"),
     (training_run(), "spec.driver.resources.memory", "2Gi"),
     (edited(training_run(), "spec.algorithm", _ES), "spec.evaluators.replicas", 4),
