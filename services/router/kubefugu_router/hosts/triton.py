@@ -1,6 +1,6 @@
 """The engine behind a Triton server in the same pod: policies are staged in a shared folder, every request is pinned by sha256.
 
-The server's model repository is services/router/triton. Triton's gRPC API: https://github.com/triton-inference-server/server/blob/
+The server's model repository is services/router/model_repository. Triton's gRPC API: https://github.com/triton-inference-server/server/blob/
 main/docs/protocol; queue overflow and queue timeout both come back as UNAVAILABLE.
 """
 
@@ -109,7 +109,7 @@ class TritonHost:
         if factors is not None and staged.policy.artifact.has_offsets:
             # Fetched here, within the allowed prefixes; the server itself reads nothing but the shared folder.
             await asyncio.to_thread(find_bundle, factors, beside=staged.path, allowed_prefixes=self.allowed_uri_prefixes)
-            await asyncio.to_thread(stage_bundle, self.stage_dir, factors.sha256)
+            await asyncio.to_thread(stage_bundle, self.stage_dir, factors.sha256, beside=staged.path)
         path = self.stage_dir / POLICIES / f"{staged.sha256}.safetensors"
         if not path.exists():
             await asyncio.to_thread(write_aside, path, staged.path.read_bytes())
