@@ -8,7 +8,7 @@
         InvalidPlanError             a planner output that stays invalid
       AuthenticationError, PermissionDeniedError
       NotFoundError
-        DecisionNotFoundError, PolicyNotFoundError, RunNotFoundError
+        DecisionNotFoundError, PolicyNotFoundError, RunNotFoundError, WorkflowExpiredError
       ConflictError
         StaleGenerationError
       RateLimitedError               carries retry_after_s
@@ -91,6 +91,10 @@ class PolicyNotFoundError(NotFoundError):
 
 class RunNotFoundError(NotFoundError):
     """No training run with this id."""
+
+
+class WorkflowExpiredError(NotFoundError):
+    """Tool results for a workflow that no longer waits for them, or never did for this tenant."""
 
 
 class ConflictError(KubefuguError):
@@ -204,6 +208,7 @@ ERROR_TABLE: dict[type[KubefuguError], ErrorSpec] = {
     DecisionNotFoundError: ErrorSpec("DECISION_NOT_FOUND", _C.NOT_FOUND, 404, "invalid_request_error", "DecisionNotFound", False),
     PolicyNotFoundError: ErrorSpec("POLICY_NOT_FOUND", _C.NOT_FOUND, 404, "invalid_request_error", "PolicyNotFound", False),
     RunNotFoundError: ErrorSpec("RUN_NOT_FOUND", _C.NOT_FOUND, 404, "invalid_request_error", "RunNotFound", False),
+    WorkflowExpiredError: ErrorSpec("WORKFLOW_EXPIRED", _C.NOT_FOUND, 410, "invalid_request_error", "WorkflowExpired", False),
     ConflictError: ErrorSpec("CONFLICT", _C.FAILED_PRECONDITION, 409, "invalid_request_error", "Conflict", False),
     StaleGenerationError: ErrorSpec("STALE_GENERATION", _C.FAILED_PRECONDITION, 409, "invalid_request_error", "StaleGeneration", False),
     RateLimitedError: ErrorSpec("RATE_LIMIT_EXCEEDED", _C.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "RateLimited", True),

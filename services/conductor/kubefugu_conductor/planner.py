@@ -10,8 +10,7 @@ from typing import Any
 import structlog
 
 from kubefugu_coordination.clock import Deadline
-from kubefugu_coordination.workers import PoolSnapshot, WorkerClient, WorkerReply
-from kubefugu_coordination.workflow.budget import Spend
+from kubefugu_coordination.workers import PoolSnapshot, TokenUsage, WorkerClient, WorkerReply
 from kubefugu_coordination.workflow.diagnosis import Diagnosis
 from kubefugu_coordination.workflow.offer import CONDUCTOR
 from kubefugu_coordination.workflow.planner_prompt import PlanFormat, planner_messages, repair_messages
@@ -76,11 +75,11 @@ class PoolPlanner:
             second = await call.attempt(repair_messages(asked, first.reply, first.reading.diagnoses), constrained)
         except KubefuguError as error:
             # What was spent must be charged although no plan comes of it.
-            error.metadata.setdefault("usage", json.dumps(call.spend.to_json()))
+            error.metadata.setdefault("usage", call.usage_json())
             raise
         if second.reading.plan is not None:
             return call.planning(second, repaired=True, before=first.reading.diagnoses)
-        raise _invalid(client.name, second.reading.diagnoses, call.spend)
+        raise _invalid(client.name, second.reading.diagnoses, call.usage_json())
 
     async def _first(self, call: _PlannerCall, constrained: bool) -> tuple[_Attempt, list[dict[str, str]], bool]:
         asked = call.question(constrained)
@@ -127,7 +126,8 @@ class _PlannerCall:
 
     def __init__(self, client: WorkerClient, request: PlanningRequest, options: PlannerOptions, deadline: Deadline) -> None:
         self.client = client
-        self.spend = Spend()
+        self.usage = TokenUsage()
+        self.cost_usd = 0.0
         self._request = request
         self._options = options
         self._deadline = deadline
@@ -166,7 +166,18 @@ class _PlannerCall:
         return _Attempt(reply.text, read_plan(reply.text, workers=names, max_steps=self._request.max_steps))
 
     def _charge(self, reply: WorkerReply) -> None:
-        self.spend += Spend(reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.cost_usd)
+        self.cost_usd += reply.cost_usd
+        self.usage = TokenUsage(
+            self.usage.prompt_tokens + reply.usage.prompt_tokens,
+            self.usage.completion_tokens + reply.usage.completion_tokens,
+            self.usage.estimated or reply.usage.estimated,
+        )
+
+    def usage_json(self) -> str:
+        """What was spent, as it travels with an error."""
+        usage = self.usage
+        spent = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "cost_usd": self.cost_usd}
+        return json.dumps(spent)
 
     def planning(self, attempt: _Attempt, *, repaired: bool, before: tuple[Diagnosis, ...]) -> Planning:
         """The result of an accepted output."""
@@ -184,11 +195,12 @@ class _PlannerCall:
             notes=(*before, *attempt.reading.diagnoses),
             repaired=repaired,
             planner=self.client.name,
-            spend=self.spend,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
         )
 
 
-def _invalid(planner: str, diagnoses: Sequence[Diagnosis], spend: Spend) -> InvalidPlanError:
+def _invalid(planner: str, diagnoses: Sequence[Diagnosis], usage_json: str) -> InvalidPlanError:
     codes = ", ".join(dict.fromkeys(found.code.value for found in diagnoses))
     _log.warning("plan_invalid", planner=planner, codes=codes)
     told = [found.to_json() for found in diagnoses[:_TOLD_DIAGNOSES]]
@@ -197,6 +209,6 @@ def _invalid(planner: str, diagnoses: Sequence[Diagnosis], spend: Spend) -> Inva
         metadata={
             "planner": planner,
             "diagnoses": json.dumps(told, ensure_ascii=True),
-            "usage": json.dumps(spend.to_json()),
+            "usage": usage_json,
         },
     )

@@ -75,13 +75,13 @@ def _read_worker(worker: pb.PlanWorker) -> OfferedWorker:
 
 def write_response(planning: Planning) -> pb.PlanResponse:
     """The response of an accepted plan. All its tokens are orchestration: none of them is the answer."""
-    spend = planning.spend
+    spent = planning.usage
     usage = common_pb2.Usage(
-        prompt_tokens=spend.prompt_tokens,
-        completion_tokens=spend.completion_tokens,
-        orchestration_input_tokens=spend.prompt_tokens,
-        orchestration_output_tokens=spend.completion_tokens,
-        cost_usd=spend.cost_usd,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        orchestration_input_tokens=spent.prompt_tokens,
+        orchestration_output_tokens=spent.completion_tokens,
+        cost_usd=planning.cost_usd,
     )
     steps = [pb.Step(worker=step.worker, subtask=step.subtask, access=step.access) for step in planning.plan.steps]
     return pb.PlanResponse(

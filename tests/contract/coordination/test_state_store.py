@@ -34,7 +34,7 @@ async def store(url: str) -> AsyncIterator[StateStore]:
 
 async def gone(read: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(5):
-        while await read():
+        while await read():  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""What a workflow may spend and has spent: steps, tokens, cost and depth, its recursive workflows included.
+"""What a workflow may spend: steps, tokens, cost and depth, its recursive workflows included.
 
 Wall time is not here: it is the request's deadline, which travels down with every call.
 """
@@ -7,39 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kubefugu_coordination.spend import Ledger
 from kubefugu_core.errors import BudgetExceededError
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """Tokens and money of some calls."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-
-    def __add__(self, other: Spend) -> Spend:
-        return Spend(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cost_usd + other.cost_usd,
-        )
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output together."""
-        return self.prompt_tokens + self.completion_tokens
-
-    def to_json(self) -> dict[str, int | float]:
-        """As it stands in decision records."""
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "cost_usd": round(self.cost_usd, 9),
-        }
-
-
-NOTHING_SPENT = Spend()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +21,54 @@ class WorkflowBudget:
     """Tokens of all calls, input and output."""
     max_cost_usd: float = 0.0
     """Cost of all calls."""
-    max_depth: int = 1
+    max_depth: int = 0
     """Levels of workflows below the first one."""
 
 
-class Ledger:
-    """Books a request's steps and calls against its budget. One per request, shared by its recursive workflows."""
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a workflow had used up before it was parked."""
 
-    def __init__(self, budget: WorkflowBudget, *, spent: Spend | None = None, steps: int = 0) -> None:
+    steps: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Meter:
+    """Measures a request's ledger against its budget. One per request, shared by its recursive workflows."""
+
+    def __init__(self, budget: WorkflowBudget, ledger: Ledger, carried: Carried | None = None) -> None:
         self.budget = budget
-        self.spent = spent or Spend()
-        self.steps = steps
+        self.ledger = ledger
+        self._carried = carried or Carried()
+        self._steps = 0
 
-    def charge(self, spend: Spend) -> None:
-        """Add what a call has spent."""
-        self.spent += spend
+    def used(self) -> Carried:
+        """Everything so far, what was carried over included."""
+        spent, before = self.ledger.spent(answer=None), self._carried
+        tokens = before.tokens + spent.prompt_tokens + spent.completion_tokens
+        return Carried(before.steps + self._steps, tokens, before.cost_usd + spent.cost_usd)
+
+    def left_usd(self) -> float | None:
+        """Money that is left; None: unbounded."""
+        return self.budget.max_cost_usd - self.used().cost_usd if self.budget.max_cost_usd else None
 
     def admit_step(self) -> None:
         """Count one more step. Raises BudgetExceededError where none is left or the tokens or the money are used up."""
-        budget, spent = self.budget, self.spent
-        if budget.max_steps and self.steps >= budget.max_steps:
-            raise BudgetExceededError(f"The budget of {budget.max_steps} steps is used up.", metadata={"budget": "steps"})
-        if budget.max_tokens and spent.total_tokens >= budget.max_tokens:
-            raise BudgetExceededError(f"The budget of {budget.max_tokens} tokens is used up.", metadata={"budget": "tokens"})
-        if budget.max_cost_usd and spent.cost_usd >= budget.max_cost_usd:
-            raise BudgetExceededError(f"The budget of {budget.max_cost_usd:g} USD is used up.", metadata={"budget": "cost"})
-        self.steps += 1
+        budget, used = self.budget, self.used()
+        if budget.max_steps and used.steps >= budget.max_steps:
+            raise _used_up(f"{budget.max_steps} steps", "steps", "kubefugu.max_steps")
+        if budget.max_tokens and used.tokens >= budget.max_tokens:
+            raise _used_up(f"{budget.max_tokens} tokens", "tokens", None)
+        if budget.max_cost_usd and used.cost_usd >= budget.max_cost_usd:
+            raise _used_up(f"{budget.max_cost_usd:g} US dollars", "cost", "kubefugu.max_cost_usd")
+        self._steps += 1
 
     def may_recurse(self, depth: int) -> bool:
         """True: a workflow at `depth` (0 for the first) may start another one below itself."""
-        left = not self.budget.max_steps or self.steps < self.budget.max_steps
+        left = not self.budget.max_steps or self.used().steps < self.budget.max_steps
         return depth < self.budget.max_depth and left
+
+
+def _used_up(what: str, budget: str, field: str | None) -> BudgetExceededError:
+    return BudgetExceededError(f"The workflow's budget of {what} is used up.", field=field, metadata={"budget": budget})

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from kubefugu_coordination.capabilities import supports
 from kubefugu_core.pool import Capability, WorkerSpec
-
-
-def can_serve(worker: WorkerSpec, needs: Collection[Capability]) -> bool:
-    """True: the worker declares every capability that the step needs."""
-    return set(needs) <= set(worker.capabilities)
 
 
 def asking_order(
@@ -19,7 +15,7 @@ def asking_order(
     specialists otherwise; fallback workers always last. Workers that lack a needed capability are left out, the planned one
     included.
     """
-    able = [worker for worker in workers if can_serve(worker, needs)]
+    able = [worker for worker in workers if all(supports(worker, need) for need in needs)]
     position = {name: place for place, name in enumerate(ranking)}
 
     def key(worker: WorkerSpec) -> tuple[bool, bool, int, bool]:

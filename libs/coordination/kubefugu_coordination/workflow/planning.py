@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kubefugu_coordination.clock import Deadline
-from kubefugu_coordination.workflow.budget import NOTHING_SPENT, Spend
+from kubefugu_coordination.workers.reply import TokenUsage
 from kubefugu_coordination.workflow.diagnosis import Diagnosis
 from kubefugu_coordination.workflow.offer import OfferedWorker
 from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, Plan
@@ -44,7 +44,9 @@ class Planning:
     """Changes made to the accepted output; after a repair also what was wrong with the first one."""
     repaired: bool = False
     planner: str = ""
-    spend: Spend = NOTHING_SPENT
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    """Tokens of all planner calls."""
+    cost_usd: float = 0.0
 
 
 class PlannerPort(Protocol):

@@ -7,7 +7,9 @@ from hypothesis import given
 from support.plans import plans
 from support.pools import pool_of, worker
 
-from kubefugu_coordination.workflow.budget import Ledger, Spend, WorkflowBudget
+from kubefugu_coordination.spend import Ledger
+from kubefugu_coordination.workers import TokenUsage
+from kubefugu_coordination.workflow.budget import Carried, Meter, WorkflowBudget
 from kubefugu_coordination.workflow.order import asking_order, chains, share_s
 from kubefugu_coordination.workflow.plan import Plan, Step
 from kubefugu_core.errors import BudgetExceededError
@@ -62,26 +64,37 @@ def test_critical_path_is_the_longest_chain_not_the_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "spend", "which"),
+    ("budget", "which", "field"),
     [
-        (WorkflowBudget(max_steps=1), Spend(), "steps"),
-        (WorkflowBudget(max_tokens=10), Spend(6, 4), "tokens"),
-        (WorkflowBudget(max_cost_usd=0.5), Spend(0, 0, 0.5), "cost"),
+        (WorkflowBudget(max_steps=1), "steps", "kubefugu.max_steps"),
+        (WorkflowBudget(max_tokens=10), "tokens", None),
+        (WorkflowBudget(max_cost_usd=0.5), "cost", "kubefugu.max_cost_usd"),
     ],
 )
-def test_a_used_up_budget_admits_no_further_step(budget: WorkflowBudget, spend: Spend, which: str) -> None:
-    ledger = Ledger(budget)
-    ledger.admit_step()
-    ledger.charge(spend)
+def test_a_used_up_budget_admits_no_further_step(budget: WorkflowBudget, which: str, field: str | None) -> None:
+    meter = Meter(budget, Ledger())
+    meter.admit_step()
+    meter.ledger.book(TokenUsage(6, 4), 0.5)
     with pytest.raises(BudgetExceededError) as caught:
-        ledger.admit_step()
-    assert caught.value.metadata == {"budget": which}
+        meter.admit_step()
+    assert (caught.value.metadata["budget"], caught.value.field) == (which, field)
+    with pytest.raises(BudgetExceededError):
+        Meter(budget, Ledger(), meter.used()).admit_step()
+
+
+def test_what_a_parked_workflow_used_is_carried_over() -> None:
+    meter = Meter(WorkflowBudget(max_cost_usd=1.0), Ledger(), Carried(steps=2, tokens=10, cost_usd=0.25))
+    meter.admit_step()
+    meter.ledger.book(TokenUsage(3, 4), 0.5)
+    assert meter.used() == Carried(steps=3, tokens=17, cost_usd=0.75)
+    assert meter.left_usd() == 0.25
+    assert Meter(WorkflowBudget(), Ledger()).left_usd() is None
 
 
 def test_recursion_is_bounded_by_depth_and_by_steps() -> None:
-    ledger = Ledger(WorkflowBudget(max_steps=2, max_depth=1))
-    assert ledger.may_recurse(0)
-    assert not ledger.may_recurse(1)
-    ledger.admit_step()
-    ledger.admit_step()
-    assert not ledger.may_recurse(0)
+    meter = Meter(WorkflowBudget(max_steps=2, max_depth=1), Ledger())
+    assert meter.may_recurse(0)
+    assert not meter.may_recurse(1)
+    meter.admit_step()
+    meter.admit_step()
+    assert not meter.may_recurse(0)
