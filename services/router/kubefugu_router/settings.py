@@ -29,6 +29,10 @@ class RouterSettings(ServiceSettings):
     """Hub id, directory, GGUF file or a name of `kubefugu models`."""
     host: Literal["inprocess", "triton"] = "inprocess"
     """Where the engine runs: in this process, or behind a Triton server."""
+    triton_target: str = "127.0.0.1:8001"
+    """Triton's gRPC address (host triton)."""
+    triton_stage_dir: Path | None = None
+    """Folder shared with the Triton server, where policies are staged (host triton)."""
     device: str = "auto"
     """cpu, cuda, cuda:N or auto (in process)."""
     dtype: str = "auto"

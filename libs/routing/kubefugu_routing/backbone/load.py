@@ -69,6 +69,11 @@ def load_backbone(ref: str, *, device: str = "cpu", dtype: str = "float32", thre
     return Backbone(info=info, model=model, tokenizer=_load_tokenizer(located.directory), directory=located.directory)
 
 
+def load_tokenizer(ref: str) -> Any:
+    """The backbone's tokenizer alone, without weights in memory; None where it has none."""
+    return _load_tokenizer(locate(ref).directory)
+
+
 def _load_model(located: Located, dtype: torch.dtype, device: str) -> Any:
     from transformers import AutoModel
 

@@ -21,7 +21,7 @@ def build_host(settings: RouterSettings, stager: Stager, observer: HostObserver)
     """The configured host, not yet started, and the backbone's tokenizer. Blocks while weights are loaded."""
     if settings.host == "inprocess":
         return _in_process(settings, stager, observer)
-    raise InvalidRequestError(f"There is no host {settings.host!r}.", field="host")
+    return _triton(settings, observer)
 
 
 def _in_process(settings: RouterSettings, stager: Stager, observer: HostObserver) -> tuple[EngineHost, Tokenizer]:
@@ -44,3 +44,21 @@ def _in_process(settings: RouterSettings, stager: Stager, observer: HostObserver
         max_step_tokens=step_tokens,
     )
     return host, backbone.tokenizer
+
+
+def _triton(settings: RouterSettings, observer: HostObserver) -> tuple[EngineHost, Tokenizer]:
+    from kubefugu_router.hosts.triton import TritonHost
+    from kubefugu_routing.backbone import load_tokenizer
+
+    if settings.triton_stage_dir is None:
+        raise InvalidRequestError("The Triton host needs the folder that it shares with the server.", field="triton_stage_dir")
+    tokenizer = load_tokenizer(settings.backbone)
+    if tokenizer is None:
+        raise InvalidRequestError(f"{settings.backbone} has no tokenizer.", field="backbone")
+    host = TritonHost(
+        settings.triton_target,
+        settings.triton_stage_dir,
+        observer,
+        allowed_uri_prefixes=settings.allowed_uri_prefixes,
+    )
+    return host, tokenizer
