@@ -9,6 +9,7 @@ from typing import TypeAlias
 from kubefugu_coordination.loop.router import Decision
 from kubefugu_coordination.spend import Spent
 from kubefugu_coordination.workers.reply import TokenUsage
+from kubefugu_coordination.workflow.diagnosis import Diagnosis
 from kubefugu_core.errors import KubefuguError
 from kubefugu_core.pool import Role
 
@@ -21,6 +22,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    WAITING = "waiting"
+    """A workflow step's worker asked for tools; the step goes on when their results are there."""
 
 
 class StopReason(StrEnum):
@@ -121,6 +124,25 @@ class Planned:
 
     plan_json: bytes
     planner: str
+    path: str = ""
+    """Where the workflow hangs: "" for the request's own, "2." for one that step 2 became, "2.0." for one below that."""
+    notes: tuple[Diagnosis, ...] = ()
+    """What was changed in the planner's output; after a repair also what was wrong with the first one."""
+    repaired: bool = False
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    cost_usd: float = 0.0
+    duration_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFailed:
+    """No valid plan came; at the top level the request falls back to the loop."""
+
+    error: KubefuguError
+    path: str = ""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    cost_usd: float = 0.0
+    duration_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +151,8 @@ class StepStarted:
 
     step: int
     worker: str
+    path: str = ""
+    """See Planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,34 @@ class StepEnded:
     cost_usd: float = 0.0
     duration_ms: float = 0.0
     error: KubefuguError | None = None
+    path: str = ""
+    """See Planned."""
+    tool_calls: int = 0
+    """Tool calls that the step waits for."""
+    text: str = ""
+    """The reply, kept in records only where content is switched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The workflow waits for tool results of the client."""
+
+    workflow_id: str
+    tool_calls: int
+    expires_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A parked workflow goes on with its tool results."""
+
+    workflow_id: str
+    plan_json: bytes
+    planner: str
+    decisions: tuple[str, ...]
+    """Decision ids of the requests that began it, oldest first."""
+    done_steps: tuple[int, ...]
+    """Steps whose results were there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +209,17 @@ class Done:
     stop_reason: StopReason
 
 
-Event: TypeAlias = Routed | TurnStarted | Delta | TurnEnded | Progress | Planned | StepStarted | StepEnded | Done
+Event: TypeAlias = (
+    Routed
+    | TurnStarted
+    | Delta
+    | TurnEnded
+    | Progress
+    | Planned
+    | PlanFailed
+    | StepStarted
+    | StepEnded
+    | Parked
+    | Resumed
+    | Done
+)

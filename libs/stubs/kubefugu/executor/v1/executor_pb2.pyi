@@ -36,6 +36,8 @@ class _TurnOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnOutco
     """A verifier accepted."""
     TURN_OUTCOME_REJECTED: _TurnOutcome.ValueType  # 5
     """A verifier rejected."""
+    TURN_OUTCOME_WAITING: _TurnOutcome.ValueType  # 6
+    """A workflow step's worker asked for tools; the step goes on when their results are there."""
 
 class TurnOutcome(_TurnOutcome, metaclass=_TurnOutcomeEnumTypeWrapper): ...
 
@@ -48,6 +50,8 @@ TURN_OUTCOME_ACCEPTED: TurnOutcome.ValueType  # 4
 """A verifier accepted."""
 TURN_OUTCOME_REJECTED: TurnOutcome.ValueType  # 5
 """A verifier rejected."""
+TURN_OUTCOME_WAITING: TurnOutcome.ValueType  # 6
+"""A workflow step's worker asked for tools; the step goes on when their results are there."""
 Global___TurnOutcome: _TypeAlias = TurnOutcome  # noqa: Y015
 
 @_typing.final
