@@ -13,6 +13,7 @@ POOL ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 BUF_VERSION := 1.74.0
+PYTRITON_VERSION := 0.7.0
 
 LIBRARIES := libs/stubs libs/core libs/routing libs/coordination
 SERVICES := services/gateway services/executor services/router services/conductor services/experts
@@ -52,6 +53,8 @@ $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
 	@echo "installing the trainer, the operator and the tools for development"
 	@$(PIP) install -q --no-build-isolation -c constraints.txt -r requirements-dev.txt \
 	  -e "services/trainer[evolution,grpo,tasks]" -e operators -e "services/router[triton]" -e "libs/core[redis]" -e "services/executor[redis]"
+	@# A real Triton server for tests. Its own Python API, which wants an older numpy, is not used: hence no dependencies.
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then $(PIP) install -q --no-deps "nvidia-pytriton==$(PYTRITON_VERSION)"; fi
 	@touch $@
 
 .PHONY: install
