@@ -11,9 +11,9 @@ from support.routers import ScriptedRouter, decide
 from support.upstream import Script
 
 from kubefugu_coordination.decisions import DecisionRecorder
+from kubefugu_coordination.events import Delta
 from kubefugu_coordination.job import Job
 from kubefugu_core.errors import RequestCancelledError, UnavailableError
-from kubefugu_core.options import Mode
 
 HIGH = {"reasoning_effort": "high"}
 
@@ -29,13 +29,16 @@ async def recorded(
 ) -> dict[str, Any]:
     """Run a job and return its record as JSON gives it."""
     loop = s.loop(router, job, keep_text=options.get("keep_content", False))
-    recorder = DecisionRecorder(job, mode=Mode.FUGU, pool="testpool", started_at=1700000123.5, **options)
+    recorder = DecisionRecorder(job, pool="testpool", started_at=1700000123.5, **options)
     recorder.prepared(excluded=loop.eligible.excluded, max_turns=loop.budget.max_turns)
     run = Run([])
     try:
         async for event in loop.events():
             run.events.append(event)
-            recorder.note(event, elapsed_ms=10.0 * len(run.events))
+            if isinstance(event, Delta):
+                recorder.note_delta(0.01 * len(run.events))
+            else:
+                recorder.note(event)
             if len(run.events) == stop_after:
                 break
     except Exception as raised:

@@ -13,7 +13,6 @@ import orjson
 
 from kubefugu_coordination.capabilities import Exclusion
 from kubefugu_coordination.events import (
-    Delta,
     Done,
     Event,
     Outcome,
@@ -52,14 +51,15 @@ class _Turn:
 class DecisionRecorder:
     """Collects one request's events. `finish` must be called once, whatever happened; later calls are ignored."""
 
-    def __init__(self, job: Job, *, mode: Mode, pool: str, started_at: float, keep_content: bool = False) -> None:
+    def __init__(self, job: Job, *, pool: str, started_at: float, keep_content: bool = False) -> None:
         self.job = job
-        self.mode = mode
+        self.mode = Mode.FUGU
+        """What the model's name turned out to mean."""
         self.pool = pool
         self.policy_version = ""
         self.declined = 0
         self.status: RecordStatus | None = None
-        self._started_at = started_at
+        self.started_at = started_at
         self._keep_content = keep_content
         self._excluded: tuple[Exclusion, ...] = ()
         self._limits: dict[str, Any] = {}
@@ -79,12 +79,14 @@ class DecisionRecorder:
         self._excluded = excluded
         self._limits = {"max_turns": max_turns, "max_cost_usd": max_cost_usd}
 
-    def note(self, event: Event, *, elapsed_ms: float) -> None:
-        """Take an event in, `elapsed_ms` after the request began."""
-        if isinstance(event, Delta):
-            if self._first_byte_ms is None:
-                self._first_byte_ms = elapsed_ms
-        elif isinstance(event, Routed):
+    def note_delta(self, elapsed_s: float) -> None:
+        """A piece of the answer left, `elapsed_s` after the request began; only the first one counts."""
+        if self._first_byte_ms is None:
+            self._first_byte_ms = elapsed_s * 1e3
+
+    def note(self, event: Event) -> None:
+        """Take any other event in."""
+        if isinstance(event, Routed):
             self._turns.append(_Turn(event.turn, routed_object(event)))
             self.policy_version = self.policy_version or event.policy_version
         elif isinstance(event, TurnStarted):
@@ -178,7 +180,7 @@ class DecisionRecorder:
         record: dict[str, Any] = {
             "id": job.request_id,
             "object": "kubefugu.decision",
-            "created": self._started_at,
+            "created": self.started_at,
             "tenant": job.tenant,
             "pool": self.pool,
             "model": job.chat.model,

@@ -142,10 +142,7 @@ class AiohttpTransport:
         try:
             response = await self._open().post(parsed, data=body, headers=headers, timeout=timeout, allow_redirects=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # aiohttp's text names host and port, never headers.
-            raise WorkerUnreachableError(
-                f"no connection: {type(error).__name__}: {error}"[:300], metadata={"stage": "connect"}
-            ) from error
+            raise WorkerUnreachableError(f"no connection: {_why(error)}", metadata={"stage": "connect"}) from error
         return _AiohttpResponse(response, self._draining)
 
     async def close(self) -> None:
@@ -156,3 +153,16 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _why(error: Exception) -> str:
+    """The cause without the address, which is nobody's business outside."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or "refused"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "closed before an answer began"
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""The executor service: hosts the coordination loop and workflows over gRPC."""
