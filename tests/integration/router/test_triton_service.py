@@ -1,0 +1,130 @@
+"""The router service on its Triton host: the same decisions over gRPC as on the in-process host, swapped while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from support.backbones import make_tiny
+from support.triton import Triton, triton
+
+from kubefugu.common.v1 import common_pb2
+from kubefugu.router.v1 import router_pb2, router_pb2_grpc
+from kubefugu_core.rpc import open_channel
+from kubefugu_router.main import running
+from kubefugu_router.settings import RouterSettings
+from kubefugu_routing.backbone import Backbone, load_backbone
+from kubefugu_routing.policy import PolicyArtifact, save_artifact
+from kubefugu_routing.policy.artifact import WorkerRow
+
+WORKERS = ("alpha", "beta", "gamma")
+TEXTS = ["capital of France?", "x", "löse x² = 4 🙂", "a longer question " * 40, "user: nested\nassistant: text"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("service")
+    make_tiny(made / "backbone", "llama", tied=False, with_tokenizer=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def backbone(folder: Path) -> Backbone:
+    return load_backbone(str(folder / "backbone"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Triton]:
+    environment = {
+        "KUBEFUGU_TRITON_BACKBONE": str(folder / "backbone"),
+        "KUBEFUGU_TRITON_STAGE_DIR": str(folder / "stage"),
+    }
+    with triton(folder, environment) as started:
+        yield started
+
+
+def declare(folder: Path, backbone: Backbone, *versions: str, generation: int = 1) -> Path:
+    """Write heads and the policy set; the first version is active."""
+    sources = []
+    for version in versions:
+        head = np.random.default_rng(len(version)).normal(size=(6, backbone.info.hidden_size)).astype(np.float32)
+        rows = tuple(WorkerRow(name, "m") for name in WORKERS)
+        path = folder / f"{version}.safetensors"
+        digest = save_artifact(path, PolicyArtifact(backbone.info.id, backbone.info.revision, 2, head, rows, True))
+        sources.append({"version": version, "uri": path.as_uri(), "sha256": digest})
+    document = {"generation": generation, "active": versions[0], "sources": sources}
+    target = folder / "set.json"
+    target.write_text(json.dumps(document), encoding="utf-8")
+    return target
+
+
+def request(text: str, **fields: Any) -> router_pb2.RouteRequest:
+    allowed = [common_pb2.AllowedWorker(name=name, model="m") for name in WORKERS]
+    return router_pb2.RouteRequest(transcript=[common_pb2.TranscriptMessage(role="user", text=text)], allowed=allowed, **fields)
+
+
+async def decisions(settings: RouterSettings) -> list[router_pb2.Decision]:
+    async with running(settings, registry=CollectorRegistry()) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)
+        answers = await asyncio.gather(*(stub.Route(request(text), timeout=30) for text in TEXTS))
+        return [answer.decision for answer in answers]
+
+
+async def test_both_hosts_decide_alike(folder: Path, backbone: Backbone, server: Triton) -> None:
+    common = {
+        "listen": "127.0.0.1:0",
+        "backbone": str(folder / "backbone"),
+        "policy_set_file": declare(folder, backbone, "one"),
+    }
+    triton_settings = RouterSettings(**common, host="triton", triton_target=server.target, triton_stage_dir=folder / "stage")
+    through_triton = await decisions(triton_settings)
+    in_process = await decisions(RouterSettings(**common, threads=1))
+    for one, other in zip(through_triton, in_process, strict=True):
+        assert (one.worker, one.role, one.policy_version) == (other.worker, other.role, other.policy_version)
+        np.testing.assert_allclose(
+            [score.logit for score in one.workers], [score.logit for score in other.workers], atol=1e-5, rtol=1e-5
+        )
+
+
+async def test_a_swap_under_load_fails_nobody_and_pins_hold(folder: Path, backbone: Backbone, server: Triton) -> None:
+    settings = RouterSettings(
+        listen="127.0.0.1:0",
+        backbone=str(folder / "backbone"),
+        host="triton",
+        triton_target=server.target,
+        triton_stage_dir=folder / "stage",
+        policy_set_file=declare(folder, backbone, "one"),
+        watch_seconds=0.05,
+    )
+    async with running(settings, registry=CollectorRegistry()) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)
+        seen: list[str] = []
+        wrong = 0
+        deadline = time.monotonic() + 30
+
+        async def client(pinned: bool) -> None:
+            nonlocal wrong
+            while "second" not in seen and time.monotonic() < deadline:
+                pin = {"policy_version": "one"} if pinned else {}
+                version = (await stub.Route(request("hello", **pin), timeout=10)).decision.policy_version
+                if pinned:
+                    wrong += version != "one"
+                else:
+                    seen.append(version)
+
+        async with asyncio.TaskGroup() as group:
+            for pinned in (True, False, False):
+                group.create_task(client(pinned))
+            while len(seen) < 5:
+                await asyncio.sleep(0.01)
+            declare(folder, backbone, "second", "one", generation=2)
+        assert seen[0] == "one"
+        assert seen[-1] == "second"
+        assert wrong == 0
