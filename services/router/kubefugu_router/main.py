@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ _log = structlog.get_logger()
 
 @dataclass(eq=False)
 class _Parts:
-    """What `serve` has to close again."""
+    """What has to be closed again."""
 
     store: PolicyStore
     encoder: Encoder | None = None
@@ -54,7 +55,7 @@ class _Parts:
         self.store.close()
 
 
-def token_reader(path: Path | None) -> str:
+def read_token(path: Path | None) -> str:
     """The admin token; empty where no file is configured. A configured file that can't be read must not open the door."""
     if path is None:
         return ""
@@ -69,24 +70,28 @@ def _prefixes(settings: RouterSettings) -> tuple[str, ...]:
     return (*settings.allowed_uri_prefixes, *own)
 
 
-async def serve(settings: RouterSettings, *, registry: CollectorRegistry = REGISTRY) -> None:
-    """Listen at once, not serving; load; serve until SIGTERM or SIGINT. Raises KubefuguError for a router that can't start."""
+@asynccontextmanager
+async def running(settings: RouterSettings, *, registry: CollectorRegistry = REGISTRY) -> AsyncIterator[RpcServer]:
+    """A router that listens at once and serves as soon as it can; closed on leaving.
+
+    Raises KubefuguError for a router that can't start.
+    """
     metrics = RouterMetrics(registry)
-    running = Running()
-    admin = AdminTokenInterceptor(lambda: token_reader(settings.admin_token_file))
+    state = Running()
+    admin = AdminTokenInterceptor(lambda: read_token(settings.admin_token_file))
     server = RpcServer(settings.listen, services=SERVICES, interceptors=[admin], with_reflection=settings.reflection)
     readiness = Readiness(server.set_serving)
-    router_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(running, metrics.failed), server.grpc)
-    router_pb2_grpc.add_RouterAdminServiceServicer_to_server(RouterAdminServicer(running, readiness), server.grpc)
+    router_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(state, metrics.failed), server.grpc)
+    router_pb2_grpc.add_RouterAdminServiceServicer_to_server(RouterAdminServicer(state, readiness), server.grpc)
     serve_metrics(settings.metrics_port, registry=registry)
     parts = _Parts(PolicyStore(settings.state_dir))
     try:
         await server.start()
-        watchers = await _bring_up(settings, metrics, running, readiness, parts)
+        watchers = await _bring_up(settings, metrics, state, readiness, parts)
         # A watcher that fails for a reason nobody foresaw ends the process: a restart is better than a router gone blind.
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(watcher) for watcher in watchers]
-            await server.run_until_signal(drain_s=settings.drain_seconds)
+            yield server
             for task in tasks:
                 task.cancel()
     finally:
@@ -94,8 +99,14 @@ async def serve(settings: RouterSettings, *, registry: CollectorRegistry = REGIS
         await parts.close()
 
 
+async def serve(settings: RouterSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    async with running(settings) as server:
+        await server.run_until_signal(drain_s=settings.drain_seconds)
+
+
 async def _bring_up(
-    settings: RouterSettings, metrics: RouterMetrics, running: Running, readiness: Readiness, parts: _Parts
+    settings: RouterSettings, metrics: RouterMetrics, state: Running, readiness: Readiness, parts: _Parts
 ) -> list[Coroutine[object, object, None]]:
     """Load backbone and policies; returns what watches from then on."""
 
@@ -123,7 +134,7 @@ async def _bring_up(
         watched = PolicySetFile(settings.policy_set_file, policies, readiness)
         await watched.look()
         watchers.append(watched.watch(interval_s=settings.watch_seconds))
-    running.registry, running.router = policies, Router(host, policies, encoder, metrics)
+    state.registry, state.router = policies, Router(host, policies, encoder, metrics)
     info = host.info
     _log.info("router_loaded", listen=settings.listen, backbone=info.id, revision=info.revision, device=info.device)
     return watchers

@@ -216,5 +216,6 @@ def plan_step(waiting: Iterable[Sequence], budget_tokens: int) -> list[tuple[Seq
 
 
 def head_logits(features: FloatArray, head: FloatArray) -> FloatArray:
-    """Row logits (n, rows) in float32 from features (n, d) and a head (rows, d)."""
-    return np.asarray(features @ head.T, dtype=np.float32)
+    """Row logits (n, rows) in float32 from features (n, d) and a head (rows, d); infinite where a head is absurdly large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(features @ head.T, dtype=np.float32)
