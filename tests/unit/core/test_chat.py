@@ -164,3 +164,25 @@ def test_the_schema_names_every_option() -> None:
     assert schema["required"] == ["model", "messages"]
     assert schema["additionalProperties"] is False
     assert {"max_turns", "allow"} <= set(schema["$defs"]["KubefuguOptions"]["properties"])
+
+
+def test_echoed_answers_lose_the_sdks_bookkeeping_and_developer_becomes_system() -> None:
+    call = CALL | {"index": 0, "function": CALL["function"] | {"parsed_arguments": {"a": 1}}}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "5"}
+    request = parse(
+        body(
+            {"role": "developer", "content": "d", "name": "x"},
+            USER,
+            {"role": "assistant", "content": None, "refusal": None, "annotations": [], "audio": None, "tool_calls": [call]},
+            result,
+            {"role": "assistant", "content": "5", "tool_calls": [], "function_call": None, "parsed": {"x": 1}},
+        )
+    )
+    assert request.messages == [
+        {"role": "system", "content": "d", "name": "x"},
+        USER,
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        result,
+        {"role": "assistant", "content": "5"},
+    ]
+    assert request.body["messages"] is request.messages

@@ -15,6 +15,7 @@ from kubefugu_core.chat.limits import ChatLimits
 from kubefugu_core.chat.needs import capability_needs
 from kubefugu_core.chat.rules import check_rules, refuse_unsupported
 from kubefugu_core.chat.schema import CHAT_BODY
+from kubefugu_core.chat.tidy import tidy_messages
 from kubefugu_core.options import KubefuguOptions
 from kubefugu_core.pool import Capability
 
@@ -45,7 +46,8 @@ class ChatRequest:
     """A chat completion request whose types and rules hold."""
 
     body: dict[str, Any]
-    """The JSON object as the client wrote it, without top-level fields that are null. Not to be changed in place."""
+    """The JSON object as the client wrote it, without top-level fields that are null and with tidied messages. Not to be
+    changed in place."""
     model: str
     messages: list[dict[str, Any]]
     """`body["messages"]`."""
@@ -84,7 +86,7 @@ def parse_chat_request(raw: bytes, *, limits: ChatLimits = _DEFAULT_LIMITS) -> C
     model: str = body["model"]
     check_rules(body, coordinated=is_coordinated(model))
     options = _options(body.get("kubefugu"))
-    body = {key: value for key, value in body.items() if value is not None}
+    body = {key: value for key, value in body.items() if value is not None} | {"messages": tidy_messages(body["messages"])}
     return ChatRequest(
         body=body,
         model=model,

@@ -1,6 +1,6 @@
 """Types of the request body (https://platform.openai.com/docs/api-reference/chat/create), checked strictly by pydantic.
 
-The dictionaries are validated, not rebuilt: what goes on to a worker is what the client wrote. Tags of unions are written in
+The dictionaries are validated, not rebuilt: what goes on is what the client wrote. Tags of unions are written in
 angle brackets, so that `explain` can take them out of an error's location without mistaking a key for one.
 """
 
@@ -82,16 +82,17 @@ AssistantContent = Annotated[_String | Annotated[list[AssistantPart], _Parts, Ta
 
 
 @with_config(_CLOSED)
-class FunctionCall(TypedDict):
+class FunctionCall(TypedDict, total=False):
     """A call that the assistant made: arguments are JSON as text, as the model wrote them."""
 
-    name: Annotated[str, Field(min_length=1)]
-    arguments: str
+    name: Required[Annotated[str, Field(min_length=1)]]
+    arguments: Required[str]
+    parsed_arguments: Any
 
 
 @with_config(_CLOSED)
 class ToolCall(TypedDict, total=False):
-    """One of an assistant's tool calls; `index` is what remains of assembled stream chunks."""
+    """One of an assistant's tool calls; the SDKs' assembled ones keep the `index` of their chunks."""
 
     id: Required[Annotated[str, Field(min_length=1)]]
     type: Required[Literal["function"]]
@@ -119,7 +120,7 @@ class UserMessage(TypedDict, total=False):
 
 @with_config(_CLOSED)
 class AssistantMessage(TypedDict, total=False):
-    """An earlier answer. What the SDKs' `message.model_dump()` holds beyond OpenAI's request type is taken along."""
+    """An earlier answer. What the SDKs' message objects hold beyond OpenAI's request type is accepted, see `tidy`."""
 
     role: Required[Literal["assistant"]]
     content: AssistantContent | None
@@ -131,6 +132,7 @@ class AssistantMessage(TypedDict, total=False):
     function_call: None
     reasoning: str | None
     reasoning_content: str | None
+    parsed: Any
 
 
 @with_config(_CLOSED)
