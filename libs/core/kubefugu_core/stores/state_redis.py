@@ -1,4 +1,4 @@
-"""The store in Redis or Valkey: for several replicas. Expiry is the server's own."""
+"""The state store in Redis or Valkey, shared by every replica. Expiry is the server's own."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ _PREFIX = "kubefugu:state:"
 _TIMEOUT_S = 5.0
 
 
-class RedisStateStore:
-    """Implements StateStore."""
+class RedisState:
+    """See StateStore."""
 
-    def __init__(self, client: Any, errors: type[Exception]) -> None:
-        self._client = client
-        self._errors = errors
-
-    @classmethod
-    def open(cls, url: str) -> RedisStateStore:
-        """A client for the URL; it connects on first use. Raises DataError where the redis package is not installed."""
+    def __init__(self, url: str) -> None:
         try:
-            import redis.asyncio as redis
+            import redis.asyncio as client
             from redis.exceptions import RedisError
         except ImportError as error:
-            raise DataError("A redis:// store needs the extra 'redis': pip install 'kubefugu-coordination[redis]'.") from error
-        client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
-        return cls(client, RedisError)
+            raise DataError("A Redis state store needs the package redis.", field="state_url") from error
+        self._failure = RedisError
+        self._client: Any = client.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
 
     async def put(self, key: str, value: bytes, *, ttl_s: float) -> None:
         """See StateStore."""
@@ -67,8 +61,8 @@ class RedisStateStore:
     async def _call(self, awaitable: Any) -> Any:
         try:
             return await awaitable
-        except (self._errors, OSError) as error:
-            raise UnavailableError(f"The state store cannot be reached: {type(error).__name__}.") from error
+        except (self._failure, OSError) as error:
+            raise UnavailableError(f"The state store cannot be used: {type(error).__name__}.") from error
 
 
 def _ms(seconds: float) -> int:

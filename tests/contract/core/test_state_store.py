@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.redis import redis_server
 
-from kubefugu_coordination.memory import StateStore, open_state_store, state_key
-from kubefugu_coordination.memory.tool_calls import MemoryBounds, ToolCallMemory, ToolCallRecord
+from kubefugu_coordination.memory import MemoryBounds, ToolCallMemory, ToolCallRecord
 from kubefugu_core.errors import DataError, UnavailableError
+from kubefugu_core.stores.state import StateStore, open_state_store, state_key
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -27,14 +27,14 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[StateStore]:
-    opened = await open_state_store(url)
+    opened = open_state_store(url)
     yield opened
     await opened.close()
 
 
 async def gone(read: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(5):
-        while await read():  # noqa: ASYNC110 - polled
+        while await read():
             await asyncio.sleep(0.01)
 
 
@@ -64,7 +64,7 @@ async def test_logs_keep_the_last_entries_and_expire_as_a_whole(store: StateStor
 
 
 async def test_two_openers_share_what_is_stored(store: StateStore, url: str) -> None:
-    other = await open_state_store(url)
+    other = open_state_store(url)
     try:
         await asyncio.gather(*(s.append("log", [b"x"] * 5, keep=100, ttl_s=60) for s in (store, other) for _ in range(5)))
         assert await other.read("log") == [b"x"] * 50
@@ -74,9 +74,9 @@ async def test_two_openers_share_what_is_stored(store: StateStore, url: str) -> 
 
 _PUT_AND_DIE = """
 import asyncio, os, signal, sys
-from kubefugu_coordination.memory import open_state_store
+from kubefugu_core.stores.state import open_state_store
 async def run():
-    store = await open_state_store(sys.argv[1])
+    store = open_state_store(sys.argv[1])
     await store.put("a", b"acknowledged", ttl_s=60)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(run())
@@ -86,7 +86,7 @@ asyncio.run(run())
 async def test_what_was_stored_survives_the_writers_sigkill(url: str) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", _PUT_AND_DIE, url)
     assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
-    store = await open_state_store(url)
+    store = open_state_store(url)
     assert await store.get("a") == b"acknowledged"
     await store.close()
 
@@ -97,19 +97,21 @@ def test_no_tenant_can_spell_another_ones_key() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "state.db", "sqlite://", "sqlite:///", "postgres://host/db"])
-async def test_an_unknown_url_is_refused(url: str) -> None:
+def test_an_unknown_url_is_refused(url: str) -> None:
     with pytest.raises(DataError):
-        await open_state_store(url)
+        open_state_store(url)
 
 
 async def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    store = await open_state_store(f"unix://{tmp_path}/nobody.sock")
+    store = open_state_store(f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(UnavailableError):
         await store.get("a")
     await store.close()
     (tmp_path / "file").write_text("")
+    store = open_state_store(f"sqlite:///{tmp_path}/file/state.db")
     with pytest.raises(UnavailableError):
-        await open_state_store(f"sqlite:///{tmp_path}/file/state.db")
+        await store.get("a")
+    await store.close()
 
 
 def call(number: int, *, result: str = "ok") -> ToolCallRecord:

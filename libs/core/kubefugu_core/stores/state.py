@@ -1,10 +1,11 @@
-"""The seam: values and bounded logs that expire, shared by all replicas that open the same URL."""
+"""Values and bounded logs that expire, shared by all replicas that open the same URL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from kubefugu_core.errors import DataError
 
@@ -42,15 +43,19 @@ def state_key(kind: str, tenant: str, name: str) -> str:
     return f"{kind}:{quote(tenant, safe='')}:{quote(name, safe='')}"
 
 
-async def open_state_store(url: str) -> StateStore:
-    """`sqlite:///path` (four slashes for an absolute one) or `redis://...`, `rediss://...`, `unix://...`. Raises DataError."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        from kubefugu_coordination.memory.sqlite import SqliteStateStore
+def open_state_store(url: str) -> StateStore:
+    """A store by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://`, `rediss://` or `unix://` (Redis's socket).
 
-        return await SqliteStateStore.open(rest[1:])
+    It connects on first use. Raises DataError for another scheme, or where the Redis client is not installed.
+    """
+    scheme = urlsplit(url).scheme
+    path = url.removeprefix("sqlite:///")
+    if url.startswith("sqlite:///") and path:
+        from kubefugu_core.stores.state_sqlite import SqliteState
+
+        return SqliteState(Path(path))
     if scheme in ("redis", "rediss", "unix"):
-        from kubefugu_coordination.memory.redis import RedisStateStore
+        from kubefugu_core.stores.state_redis import RedisState
 
-        return RedisStateStore.open(url)
-    raise DataError(f"{url!r} is no store: use sqlite:///path or redis://host:port/db.", field="state_url")
+        return RedisState(url)
+    raise DataError("A state store's URL is sqlite:///path, redis://, rediss:// or unix://.", field="state_url")

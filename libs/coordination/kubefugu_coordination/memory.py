@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from kubefugu_coordination.memory.store import StateStore, state_key
 from kubefugu_coordination.workflow.transcript import shorten
+from kubefugu_core.stores.state import StateStore, state_key
 
 
 @dataclass(frozen=True, slots=True)
