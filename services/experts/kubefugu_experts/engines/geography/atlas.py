@@ -10,6 +10,8 @@ from kubefugu_experts.engines.geography.words import ADJECTIVES, ALIASES, CONTIN
 from kubefugu_experts.phrasing import fold
 
 _DISSOLVED = ("CS", "AN")
+_AREAS_KM2 = {"VA": 0.49}
+"""Where GeoNames' whole numbers are 0."""
 _ALTERNATES_FROM = 300_000
 """Other names are known for cities with more inhabitants than this."""
 
@@ -107,7 +109,7 @@ def _country(row: Mapping[str, Any]) -> Country:
         capital=row["capital"].strip(),
         continent=row["continentcode"],
         population=int(row["population"]),
-        area_km2=float(row["areakm2"] or 0),
+        area_km2=float(row["areakm2"] or _AREAS_KM2.get(row["iso"], 0)),
         currency_code=row["currencycode"].strip(),
         currency_name=row["currencyname"].strip(),
         phone=row["phone"].strip().lstrip("+"),

@@ -60,7 +60,10 @@ def _name_at(reading: Reading, tokens: list[str], folded: list[str], position: i
     for count in range(min(_MOST_WORDS_OF_A_NAME, len(tokens) - position), 0, -1):
         key = " ".join(folded[position : position + count])
         text = " ".join(tokens[position : position + count])
-        if key in ("us", "usa", "american") and folded[position + count : position + count + 1] in (["state"], ["states"]):
+        if key in ("us", "usa", "american", "the us", "the usa") and folded[position + count : position + count + 1] in (
+            ["state"],
+            ["states"],
+        ):
             return count, "us"
         placed = _lookup(reading, key, text, atlas, single=count == 1)
         if placed is None and key.endswith("s") and re.search(r"'s?\.?$", text):
