@@ -1,0 +1,1 @@
+"""Stage 2: sep-CMA-ES over head and singular-value offsets."""
