@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from kubefugu_cli.console import err, out, print_json
 from kubefugu_cli.pools import find_pool_file
@@ -19,7 +19,7 @@ from kubefugu_core.pool import WorkerPool, load_pool, parse_pool
 from kubefugu_core.settings import cache_home
 
 _ANSWER_TOKENS = 16
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,9 @@ def show(pool: WorkerPool, results: list[CheckResult], *, json_output: bool) -> 
     if json_output:
         print_json({"pool": pool.metadata.name, "workers": [asdict(result) for result in results]})
         return
-    table = Table("worker", "model", "latency", "tokens", "outcome", "says", title=f"pool {pool.metadata.name}")
+    table = Table(
+        Column("worker", no_wrap=True), "model", "latency", "tokens", "outcome", "says", title=f"pool {pool.metadata.name}"
+    )
     for result in results:
         says = " ".join(result.says.split())
         if result.works and len(says) > _SHOWN_CHARACTERS:

@@ -46,7 +46,7 @@ def ask(target: str, question: str, *, pool: WorkerPool, allow: list[str], versi
         raise InvalidRequestError(f"The pool has no worker {', '.join(unknown)}. It has {known}.", field="allow")
     allowed = [
         common_pb2.AllowedWorker(name=worker.name, model=worker.model, roles=[_ROLES[role] for role in worker.roles])
-        for worker in sorted(pool.spec.workers, key=lambda worker: worker.fallback)
+        for worker in sorted(pool.spec.workers, key=lambda worker: not worker.fallback)
         if not allow or worker.name in allow
     ]
     transcript = [common_pb2.TranscriptMessage(role="user", text=question)]
@@ -75,7 +75,7 @@ def show(reply: router_pb2.ExplainResponse) -> None:
     console = out()
     if not decision.policy_version:
         show_short(reply)
-        console.print("The router has no trained head for this pool: its order decides, the fallback is asked last.")
+        console.print("The router has no trained head for this pool: fallback workers first, then the pool's order.")
         return
     console.print(f"[bold]{decision.worker}[/] ({_role(decision)}policy {decision.policy_version})")
     console.print(

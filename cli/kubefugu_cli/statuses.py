@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 from google.protobuf.json_format import MessageToDict
-from rich.table import Table
+from rich.table import Column, Table
 
 from kubefugu.executor.v1 import executor_pb2
 from kubefugu.router.v1 import router_pb2
@@ -104,8 +104,11 @@ def show(layout: StackLayout, *, json_output: bool) -> int:
     running = age(time.time() - state.started_at)
     console.print(f"[bold]{state.url}[/]  pool {state.pool_name}, {state.phase} for {running}, pid {state.supervisor.pid}")
     console.print(_components_table(view))
+    for one in state.components:
+        if one.message:
+            console.print(f"{one.name}, last trouble: {one.message}", style="yellow", markup=False, soft_wrap=True)
     for left_out in view.left_out:
-        console.print(f"{left_out.worker} is left out: {left_out.reason}", style="yellow", markup=False)
+        console.print(f"{left_out.worker} is left out: {left_out.reason}", style="yellow", markup=False, soft_wrap=True)
     if view.workers is not None:
         console.print(_workers_table(view.workers))
     if view.policies is not None:
@@ -127,7 +130,7 @@ def policy_line(reply: router_pb2.GetPoliciesResponse) -> str:
 
 
 def _components_table(view: StackView) -> Table:
-    table = Table("process", "state", "for", "pid", "port", "memory", "restarts", "start", "last trouble")
+    table = Table(Column("process", no_wrap=True), "state", "for", "pid", "port", "memory", "restarts", "start")
     for one in view.state.components:
         memory = view.memory_bytes.get(one.name)
         table.add_row(
@@ -139,13 +142,13 @@ def _components_table(view: StackView) -> Table:
             f"{memory / 1e6:.0f} MB" if memory else "",
             str(one.restarts),
             f"{one.started_s:.1f} s" if one.started_s else "",
-            one.message,
         )
     return table
 
 
 def _workers_table(reply: executor_pb2.ListWorkersResponse) -> Table:
-    table = Table("worker", "model", "circuit", "in flight", "calls", "failed", "declined", "latency")
+    names = (Column("worker", no_wrap=True), Column("model", no_wrap=True, overflow="ellipsis"))
+    table = Table(*names, "circuit", "open", "calls", "failed", "declined", "latency")
     for worker in reply.workers:
         table.add_row(
             worker.name,

@@ -67,7 +67,7 @@ def up_stack(options: UpOptions, *, home: Path) -> int:
     for left_out in prepared.left_out:
         note(f"{left_out.worker} is left out: {left_out.reason}")
     if not prepared.has_head:
-        note(f"There is no trained head for {pool_file.name}: workers are asked in the pool's order, the fallback last.")
+        note(f"There is no trained head for {pool_file.name}: its fallback workers are asked first, then the others in order.")
     with _stopped_by_signals():
         return _run(layout, options)
 
