@@ -52,7 +52,7 @@ def model_schema(kind: Kind, model: type[BaseModel]) -> Schema:
 
 
 def status_schema(kind: Kind) -> Schema:
-    """The schema of the status. Without defaults: what the operator leaves out would come back filled in and look like drift."""
+    """The schema of the status, without defaults: what the operator leaves out would come back filled in, like drift."""
     return _without_defaults(model_schema(kind, kind.status))
 
 
