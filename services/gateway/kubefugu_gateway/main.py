@@ -31,10 +31,14 @@ def main() -> None:
     """Entry point of `kubefugu-gateway`."""
     try:
         settings = CliApp.run(GatewaySettings)
-        configure_logging(service="gateway", level=settings.log_level, fmt=settings.log_format)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+        sys.exit(f"kubefugu-gateway: {problems}")
+    configure_logging(service="gateway", level=settings.log_level, fmt=settings.log_format)
+    try:
         authenticator = make_authenticator(settings)
-    except (ValidationError, DataError) as error:
-        sys.exit(f"kubefugu-gateway: {error}")
+    except DataError as error:
+        sys.exit(f"kubefugu-gateway: {error.message}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, authenticator))
 

@@ -167,3 +167,36 @@ async def test_what_no_worker_can_do_is_refused_and_named(stack: Any, options: d
     assert caught.value.code == "unsupported_feature"
     assert str(caught.value.param).startswith(param)
     assert stack.upstream.requests == []
+
+
+async def test_typed_progress_passes_through_the_sdk(stack: Any) -> None:
+    """The loop itself; where no router answers, the pool's fallback worker does."""
+    async with stack.async_client() as client:
+        stream = await client.chat.completions.create(
+            model="fugu",
+            messages=MESSAGES,
+            stream=True,
+            extra_body={"kubefugu": {"progress": True}},
+        )
+        chunks = [chunk async for chunk in stream]
+    assert "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices) == "Hello from the worker."
+    told = [chunk.model_extra["kubefugu"] for chunk in chunks if not chunk.choices]
+    assert [event["event"] for event in told][:2] == ["routed", "turn_started"]
+    assert told[-1]["event"] == "turn_ended"
+    assert {event["worker"] for event in told} == {"plain"}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_the_loops_answer_explains_itself(stack: Any) -> None:
+    async with stack.async_client() as client:
+        raw = await client.chat.completions.with_raw_response.create(
+            model="fugu", messages=MESSAGES, extra_body={"kubefugu": {"explain": True}}
+        )
+    answer = raw.parse()
+    assert answer.model == "fugu"
+    assert answer.model_extra is not None
+    assert answer.model_extra["kubefugu"]["decision_id"] == answer.id
+    assert raw.headers["x-kubefugu-worker"] == "plain"
+    assert raw.headers["x-kubefugu-role"] == "solver"
+    assert answer.usage is not None
+    assert answer.usage.model_dump()["prompt_tokens_details"]["orchestration_input_tokens"] == 0
