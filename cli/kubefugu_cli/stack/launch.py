@@ -73,15 +73,15 @@ def up_stack(options: UpOptions, *, home: Path) -> int:
 
 
 def _run(layout: StackLayout, options: UpOptions) -> int:
-    """From the supervisor's start to the end of the command. Whatever ends it early ends the stack too."""
+    """From the supervisor's start to the end of the command. What ends it before the stack is ready ends the stack too."""
     supervisor = _start_supervisor(layout, foreground=options.foreground)
     try:
-        state = _watch(layout, supervisor)
-        if state is None or state.phase is not StackPhase.READY:
-            _report_failure(layout, state)
-            stop.stop_stack(layout)
+        state = _watch_or_end(layout, supervisor)
+        if state is None:
             return 1
-        ask_first(state, question=options.question, command_name=_named("kubefugu", options.name))
+        # A reader that has gone away (`kubefugu up | head`) is no reason to end a stack that is up.
+        with contextlib.suppress(BrokenPipeError):
+            ask_first(state, question=options.question, command_name=_named("kubefugu", options.name))
         if not options.foreground:
             return 0
         err().print("Ctrl-C ends the stack.", style="dim")
@@ -91,9 +91,20 @@ def _run(layout: StackLayout, options: UpOptions) -> int:
         ended = stop.stop_stack(layout)
         supervisor.wait()
         return 0 if options.foreground and not ended.left else _INTERRUPTED
+
+
+def _watch_or_end(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> StackState | None:
+    """The state of a stack that is ready; None where it did not come up, which was told and of which nothing is left."""
+    try:
+        state = _watch(layout, supervisor)
     except BaseException:
         stop.stop_stack(layout)
         raise
+    if state is not None and state.phase is StackPhase.READY:
+        return state
+    _report_failure(layout, state)
+    stop.stop_stack(layout)
+    return None
 
 
 def _named(command: str, name: str) -> str:
