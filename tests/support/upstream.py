@@ -136,7 +136,7 @@ class Upstream:
         watching = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
+            if not answering.done() or isinstance(answering.exception(), ConnectionError):
                 request.disconnected_at = time.monotonic()
                 return False
             request.finished_at = time.monotonic()

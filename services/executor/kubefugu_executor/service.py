@@ -71,7 +71,7 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServiceServicer):
         pool = self._workers.snapshot()
         deadline = Deadline.after(max(0.0, (context.time_remaining() or 0.0) - _MARGIN_S), self._clock)
         execution = self._execution(job, pool)
-        context.add_done_callback(cast(Any, execution.abort))
+        context.add_done_callback(cast("Any", execution.abort))
         self._in_flight += 1
         self._metrics.in_flight.set(self._in_flight)
         try:

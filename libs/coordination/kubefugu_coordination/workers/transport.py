@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import Protocol
@@ -160,7 +161,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or "refused"
+        return os.strerror(error.os_error.errno) if error.os_error.errno else "refused"
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, aiohttp.ServerDisconnectedError):
