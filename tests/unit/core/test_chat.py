@@ -23,7 +23,6 @@ def parse(document: Any, **limits: int) -> ChatRequest:
 def test_defaults() -> None:
     request = parse(body())
     assert (request.model, request.stream, request.include_usage) == ("fugu", False, False)
-    assert request.max_output_tokens is None
     assert request.reasoning_effort is None
     assert request.options.max_turns is None
     assert request.needs == {}
@@ -41,7 +40,6 @@ def test_options_of_the_caller() -> None:
         )
     )
     assert (request.stream, request.include_usage) == (True, True)
-    assert request.max_output_tokens == 9
     assert request.reasoning_effort == "high"
     assert request.options.allow == ("a", "b")
     assert request.options.max_turns == 4
@@ -52,10 +50,6 @@ def test_options_of_the_caller() -> None:
 def test_the_body_is_what_was_written_without_nulls() -> None:
     document = body(temperature=0, stop=None, tools=None, seed=3)
     assert parse(document).body == {"model": "fugu", "messages": [USER], "temperature": 0, "seed": 3}
-
-
-def test_the_older_name_of_the_output_limit() -> None:
-    assert parse(body(max_tokens=5)).max_output_tokens == 5
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,6 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     """stream_options.include_usage: the last chunk before [DONE] carries the usage."""
-    max_output_tokens: int | None
-    """max_completion_tokens, or the older max_tokens."""
     reasoning_effort: str | None
     options: KubefuguOptions
     needs: Mapping[Capability, str]
@@ -93,7 +91,6 @@ def parse_chat_request(raw: bytes, *, limits: ChatLimits = _DEFAULT_LIMITS) -> C
         messages=body["messages"],
         stream=bool(body.get("stream")),
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
-        max_output_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         reasoning_effort=body.get("reasoning_effort"),
         options=options,
         needs=capability_needs(body),
