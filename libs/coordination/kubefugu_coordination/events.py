@@ -153,6 +153,8 @@ class StepStarted:
     worker: str
     path: str = ""
     """See Planned."""
+    at_ms: float = 0.0
+    """Milliseconds since the workflow's request began."""
 
 
 @dataclass(frozen=True, slots=True)

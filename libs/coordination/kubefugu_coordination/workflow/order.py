@@ -24,12 +24,12 @@ def asking_order(
     return [worker.name for worker in sorted(able, key=key)]
 
 
-def share_s(remaining_s: float, chain: int, longest_s: float) -> float:
+def share_s(remaining_s: float, chain: int) -> float:
     """Seconds that a step may take when `chain` steps, itself included, are still to run one after the other.
 
-    An equal share of what is left of the request, so that a step which hangs leaves the answer its time; at most `longest_s`.
+    An equal share of what is left, so that a step which hangs leaves the answer its time.
     """
-    return min(longest_s, max(0.0, remaining_s) / max(1, chain))
+    return max(0.0, remaining_s) / max(1, chain)
 
 
 def chains(access: Sequence[Sequence[int]]) -> Mapping[int, int]:

@@ -27,8 +27,8 @@ class WorkflowRecord:
         self._parked: dict[str, Any] | None = None
         self._resumed: dict[str, Any] | None = None
 
-    def note(self, event: Event, *, elapsed_ms: float) -> None:
-        """Take an event in, `elapsed_ms` after the request began; events of other kinds are ignored."""
+    def note(self, event: Event) -> None:
+        """Take an event in; events of other kinds are ignored."""
         match event:
             case Planned():
                 self._plans.append(self._planned(event))
@@ -41,7 +41,7 @@ class WorkflowRecord:
                     self._plans.append(failure)
             case StepStarted():
                 call = {"path": event.path, "step": event.step, "worker": event.worker, "outcome": None}
-                self._calls.append(call | {"started_ms": round(elapsed_ms, 3)})
+                self._calls.append(call | {"started_ms": round(event.at_ms, 3)})
             case StepEnded():
                 self._ended(event)
             case Parked():

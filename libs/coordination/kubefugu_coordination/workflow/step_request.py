@@ -8,7 +8,8 @@ from typing import Any
 from kubefugu_coordination.workers.reply import text_of
 from kubefugu_core.pool import Capability
 
-_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+TOOL_FIELDS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+"""Members of a request that are about tools."""
 _ANSWER_FORM = frozenset(
     {"response_format", "stop", "logprobs", "top_logprobs", "max_tokens", "max_completion_tokens", "logit_bias", "n"}
 )
@@ -28,7 +29,7 @@ def step_body(
     else:
         body = {name: value for name, value in base.items() if name not in _ANSWER_FORM and name != "tool_choice"}
     if Capability.TOOLS not in capabilities or (not final and base.get("tool_choice") == "none"):
-        body = {name: value for name, value in body.items() if name not in _TOOLS}
+        body = {name: value for name, value in body.items() if name not in TOOL_FIELDS}
     body["messages"] = readable(messages, capabilities)
     return body
 

@@ -5,12 +5,18 @@ Works on blocks that are already rewritten (our id and model). Only used where t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
 
 from kubefugu_coordination.workers.sse import data_of, events, frame
+
+
+def unique_id(own_id: object, taken: Collection[str]) -> str:
+    """A worker's call id; one of our making where it gave none, or the same one twice."""
+    chosen = str(own_id or f"call_{len(taken)}")
+    return chosen if chosen not in taken else f"{chosen}_{len(taken)}"
 
 
 class ToolCallStream:
@@ -45,7 +51,8 @@ class ToolCallStream:
         known = self._calls.get(index)
         function = call.get("function") or {}
         if known is None:
-            known = {"id": call.get("id") or f"call_{index}", "type": "function", "function": {"name": "", "arguments": ""}}
+            own_id = unique_id(call.get("id"), [other["id"] for other in self._calls.values()])
+            known = {"id": own_id, "type": "function", "function": {"name": "", "arguments": ""}}
             self._calls[index] = known
             call["id"] = self._rename(known["id"])
         elif "id" in call:

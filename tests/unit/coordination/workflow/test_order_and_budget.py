@@ -40,9 +40,9 @@ def test_workers_that_lack_a_capability_are_left_out_the_planned_one_too() -> No
 
 
 def test_a_step_gets_its_share_of_the_time_that_is_left() -> None:
-    assert share_s(90, 3, 120) == 30
-    assert share_s(90, 1, 60) == 60
-    assert share_s(-1, 2, 60) == 0
+    assert share_s(90, 3) == 30
+    assert share_s(90, 1) == 90
+    assert share_s(-1, 2) == 0
 
 
 @given(plans(max_steps=7))
