@@ -1,0 +1,1 @@
+"""The trainer's commands: arguments to configuration, parts wired together, results printed."""

@@ -1,0 +1,49 @@
+"""`outcomes collect`: an outcome table measured from live workers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubefugu_trainer.commands.options import Progress, Seed, Workers, names
+
+app = typer.Typer(help="Measure outcome tables from live workers.", no_args_is_help=True)
+
+
+@app.command()
+def collect(
+    pool: Annotated[Path, typer.Option("--pool", help="WorkerPool file whose workers have URLs.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Table to write (.parquet or .jsonl); <out>.journal.jsonl keeps the answers.")
+    ],
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="default, field names, rg:NAME or question files, comma-separated.")
+    ] = "default",
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of questions.")] = 1000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=100, help="Answers of each worker to each question.")] = 1,
+    split: Annotated[
+        str, typer.Option("--split", help="auto (70 % train, 30 % test), or train, valid, test for all.")
+    ] = "auto",
+    workers: Workers = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 128,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, max=2.0, help="Sampling temperature.")] = 0.7,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0.0, help="US dollars that all answers together may cost.")
+    ] = None,
+    seed: Seed = 0,
+    progress: Progress = "auto",
+) -> None:
+    """Ask every worker every question and score the answers. The same command goes on where an earlier one ended."""
+    from kubefugu_core.pool import load_pool
+    from kubefugu_trainer.outcomes.measure import Plan, measure
+    from kubefugu_trainer.runs.progress import reporter
+
+    plan = Plan(
+        tasks=tasks, n=n, repeats=repeats, split=split, workers=names(workers), max_tokens=max_tokens, temperature=temperature,
+        max_cost_usd=max_cost, seed=seed,
+    )  # fmt: skip
+    summary = asyncio.run(measure(load_pool(pool), plan, out=out, reporter=reporter(progress)))
+    print(summary)

@@ -1,0 +1,1 @@
+"""Honest comparison of a router with simple baselines on held-out questions."""

@@ -1,0 +1,1 @@
+"""Question generators, one module a field. Each exports TOPICS: name -> generator."""

@@ -1,0 +1,70 @@
+"""Question files: JSON lines with a question and its answer, e.g. GSM8K.
+
+Each line: `prompt` (or `question`), `answer`, optional `field`, and `kind`: numeric (default where the answer ends in
+`#### number` or is a number), choice (with `options`), exact (the whole reply), contains.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubefugu_core.errors import DataError
+from kubefugu_trainer.tasks.numbers import numbers_in, parse_number
+from kubefugu_trainer.tasks.question import Phrasing, Question
+from kubefugu_trainer.tasks.verifiers import Choice, Contains, Numeric, Verifier, answer_part, fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exact:
+    """The reply (or what follows its answer mark) is the answer, letter case and white space aside."""
+
+    answer: str
+
+    def score(self, prompt: str, reply: str) -> float:
+        """1 if they are equal."""
+        wanted = fold(self.answer).rstrip(".")
+        return float(wanted in (fold(reply).rstrip("."), fold(answer_part(reply)).rstrip(".")))
+
+
+def read_questions(path: Path) -> list[Question]:
+    """All questions of a file. Raises DataError naming file, line and member."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {error}") from error
+    questions = [_question(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not questions:
+        raise DataError(f"{path}: the file has no questions")
+    return questions
+
+
+def _question(path: Path, number: int, line: str) -> Question:
+    try:
+        record = json.loads(line)
+        prompt, answer = str(record.get("prompt") or record["question"]), str(record["answer"])
+        verifier = _verifier(record, answer)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(f"{path}: line {number}: needs prompt (or question), answer and a known kind: {error}") from error
+    return Question(
+        prompt=prompt, field=str(record.get("field") or path.stem), topic=path.stem, phrasing=Phrasing.SEEN, verifier=verifier
+    )
+
+
+def _verifier(record: Mapping[str, Any], answer: str) -> Verifier:
+    kind = record.get("kind")
+    final = answer.rsplit("####", 1)[-1].strip()
+    if kind is None:
+        kind = "numeric" if parse_number(final) is not None else "contains"
+    if kind == "numeric":
+        return Numeric(value=numbers_in(final)[-1])
+    if kind == "choice":
+        return Choice(letter=answer.strip().upper(), options=tuple(str(option) for option in record["options"]))
+    if kind == "exact":
+        return Exact(answer=answer)
+    if kind == "contains":
+        return Contains(accepted=(answer,))
+    raise ValueError(f"unknown kind {kind!r}")

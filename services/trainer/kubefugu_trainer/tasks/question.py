@@ -1,0 +1,40 @@
+"""A question and how its answer is checked. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from kubefugu_trainer.tasks.verifiers import Verifier
+
+
+class Phrasing(StrEnum):
+    """Which set of templates worded a question."""
+
+    SEEN = "seen"
+    """Templates that training questions use too."""
+    NEW = "new"
+    """Templates kept for the test split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One generated question."""
+
+    prompt: str
+    """Text of the user message."""
+    field: str
+    """Kind of worker that it is meant for."""
+    topic: str
+    """Generator inside the field."""
+    phrasing: Phrasing
+    """Set of templates."""
+    verifier: Verifier
+    """Checks a reply."""
+
+
+Generator = Callable[[np.random.Generator, Phrasing], Question]
+"""Draws one question in the wording asked for."""

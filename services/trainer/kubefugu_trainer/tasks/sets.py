@@ -1,0 +1,156 @@
+"""Task sets: names and files to a list of questions with splits.
+
+`default` is the default pool's fields in equal shares; a field's name is that field alone; `rg:NAME` a reasoning-gym data set;
+a path a question file. Several are joined by commas.
+
+Splits of generated questions: train questions and one half of the test questions share templates (slice `seen templates`), the
+other half of the test questions uses templates that no training question uses (slice `new templates`). No text occurs twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from kubefugu_core.errors import DataError
+from kubefugu_trainer.tasks import reasoning
+from kubefugu_trainer.tasks.fields import algebra, dates, definitions, general, geography, logic, units
+from kubefugu_trainer.tasks.files import read_questions
+from kubefugu_trainer.tasks.question import Generator, Phrasing, Question
+
+FIELDS: Mapping[str, Mapping[str, Generator]] = {
+    module.FIELD: module.TOPICS for module in (algebra, units, geography, definitions, logic, dates, general)
+}
+"""Field -> topic -> generator."""
+TEST_SHARE = 0.3
+_TRIES = 200
+"""Draws without a new text after which a field is used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitQuestion:
+    """A question and the part of the table that it goes to."""
+
+    question: Question
+    split: str
+    slice: str
+
+
+def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQuestion]:
+    """`n` questions of the task sets named in `tasks`, the same for the same arguments.
+
+    `split`: auto (as in the module's docstring), or train, valid or test for all of them. Raises DataError.
+    """
+    if n < 1:
+        raise DataError(f"The number of questions must be at least 1, not {n}.", field="n")
+    if split not in ("auto", "train", "valid", "test"):
+        raise DataError(f"Unknown split {split!r}; known are auto, train, valid and test.", field="split")
+    sources = [source for name in tasks.split(",") if name.strip() for source in _sources(name.strip(), seed)]
+    if not sources:
+        raise DataError("No task set is named.", field="tasks")
+    test = 0 if split == "train" else n if split in ("valid", "test") else round(TEST_SHARE * n)
+    seen_test = (test + 1) // 2
+    rng = np.random.default_rng(seed)
+    drawn: set[str] = set()
+    seen = _take(sources, n - test + seen_test, Phrasing.SEEN, rng, drawn)
+    new = _take(sources, test - seen_test, Phrasing.NEW, rng, drawn)
+    order = rng.permutation(len(seen))
+    first = {int(i) for i in order[: n - test]}
+    rows = [
+        SplitQuestion(
+            question=question, split=("train" if i in first else "test") if split == "auto" else split, slice="seen templates"
+        )
+        for i, question in enumerate(seen)
+    ]
+    rows += [
+        SplitQuestion(question=question, split="test" if split == "auto" else split, slice="new templates") for question in new
+    ]
+    return rows
+
+
+class _Generated:
+    """A field's generators, drawn in turn."""
+
+    def __init__(self, field: str, topics: Mapping[str, Generator]) -> None:
+        self.name = field
+        self._cycles: dict[Phrasing, Iterator[Generator]] = {
+            phrasing: cycle([*topics.values(), *reasoning.topics(field, phrasing).values()]) for phrasing in Phrasing
+        }
+
+    def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> Question | None:
+        return next(self._cycles[phrasing])(rng, phrasing)
+
+
+class _Listed:
+    """The questions of a file, in shuffled order."""
+
+    def __init__(self, name: str, questions: Sequence[Question], seed: int) -> None:
+        self.name = name
+        order = np.random.default_rng(seed).permutation(len(questions))
+        self._left = iter([questions[int(i)] for i in order])
+
+    def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> Question | None:
+        return next(self._left, None)
+
+
+class _ReasoningGym:
+    """One reasoning-gym data set; it has no second wording."""
+
+    def __init__(self, dataset: str) -> None:
+        self.name = dataset
+
+    def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> Question | None:
+        return reasoning.draw(self.name, self.name, rng, phrasing)
+
+
+_Source = _Generated | _Listed | _ReasoningGym
+
+
+def _sources(name: str, seed: int) -> list[_Source]:
+    if name == "default":
+        return [_Generated(field, topics) for field, topics in FIELDS.items()]
+    if name in FIELDS:
+        return [_Generated(name, FIELDS[name])]
+    if name.startswith("rg:"):
+        return [_ReasoningGym(name.removeprefix("rg:"))]
+    if Path(name).is_file():
+        return [_Listed(name, read_questions(Path(name)), seed)]
+    raise DataError(
+        f"Unknown task set {name!r}; known are default, {', '.join(FIELDS)}, rg:<reasoning-gym data set> and question files.",
+        field="tasks",
+    )
+
+
+def _take(sources: Sequence[_Source], n: int, phrasing: Phrasing, rng: np.random.Generator, drawn: set[str]) -> list[Question]:
+    """`n` questions in equal shares; a source that has no more leaves its share to the others."""
+    found: list[Question] = []
+    left = list(sources)
+    while len(found) < n:
+        for source in list(left):
+            if len(found) == n:
+                break
+            question = _fresh(source, phrasing, rng, drawn)
+            if question is None:
+                left.remove(source)
+            else:
+                found.append(question)
+        if not left and len(found) < n:
+            raise DataError(
+                f"The task sets hold only {len(found)} different questions of the {n} that were asked for.", field="n"
+            )
+    return found
+
+
+def _fresh(source: _Source, phrasing: Phrasing, rng: np.random.Generator, drawn: set[str]) -> Question | None:
+    for _ in range(_TRIES):
+        question = source.draw(rng, phrasing)
+        if question is None:
+            return None
+        if question.prompt not in drawn:
+            drawn.add(question.prompt)
+            return question
+    return None

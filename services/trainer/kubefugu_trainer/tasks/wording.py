@@ -1,0 +1,69 @@
+"""Wordings: templates in two disjoint sets, and small talk around a question, likewise in two sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from kubefugu_trainer.tasks.question import Phrasing
+
+_T = TypeVar("_T")
+
+_BEFORE = {
+    Phrasing.SEEN: (
+        "", "", "", "", "", "", "Please help: ", "Quick question: ", "Hi! ", "Hello, ", "Can you help me? ",
+        "I need an answer: ",
+        "For my homework: ", "Question: ", "I was wondering: ", "Could you tell me this? ",
+    ),
+    Phrasing.NEW: (
+        "", "", "", "", "Hey there, ", "One more thing - ", "My teacher asked: ", "Q: ", "Sorry to bother you. ", "So, ",
+    ),
+}  # fmt: skip
+_AFTER = {
+    Phrasing.SEEN: (
+        "", "", "", "", "", "", " Thanks!", " Please answer briefly.", " Give only the answer.", " Thank you in advance.",
+    ),
+    Phrasing.NEW: ("", "", "", "", " Cheers.", " I'd appreciate a short answer.", " Any idea?", " Keep it short, please."),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Templates of one topic; `seen` and `new` share none."""
+
+    seen: Sequence[str]
+    new: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if set(self.seen) & set(self.new) or not self.seen or not self.new:
+            raise ValueError("a wording needs two disjoint, non-empty sets of templates")
+
+    def say(self, rng: np.random.Generator, phrasing: Phrasing, slots: Mapping[str, object], *, plain: bool = False) -> str:
+        """Fill a template; unless `plain`, sometimes with words before and after."""
+        templates = self.seen if phrasing is Phrasing.SEEN else self.new
+        text = pick(rng, templates).format(**slots)
+        if plain:
+            return text
+        before, after = pick(rng, _BEFORE[phrasing]), pick(rng, _AFTER[phrasing])
+        if before.endswith((", ", "- ")) and len(text) > 1 and text[1].islower():
+            text = text[0].lower() + text[1:]
+        return f"{before}{text}{after}"
+
+
+def pick(rng: np.random.Generator, items: Sequence[_T]) -> _T:
+    """One item, uniformly."""
+    return items[int(rng.integers(len(items)))]
+
+
+def integer(rng: np.random.Generator, low: int, high: int) -> int:
+    """An integer in [low, high], uniformly."""
+    return int(rng.integers(low, high + 1))
+
+
+def nonzero(rng: np.random.Generator, bound: int) -> int:
+    """An integer in [-bound, bound] without 0."""
+    value = integer(rng, 1, bound)
+    return value if rng.random() < 0.5 else -value
