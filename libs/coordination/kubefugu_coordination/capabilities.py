@@ -62,7 +62,7 @@ def eligible_workers(chat: ChatRequest, workers: Sequence[WorkerSpec]) -> Eligib
         if not able:
             who = "worker" if len(left) == len(workers) else "worker that is left"
             raise UnsupportedFeatureError(f"No {who} supports {_WORDS[need]}.", field=field)
-        excluded += [Exclusion(worker.name, f"does not support {_WORDS[need]}") for worker in left if worker not in able]
+        excluded += _lost(left, able, f"does not support {_WORDS[need]}")
         left = able
     tokens = least_tokens(chat)
     fitting = [worker for worker in left if worker.context_tokens >= tokens]
@@ -72,8 +72,15 @@ def eligible_workers(chat: ChatRequest, workers: Sequence[WorkerSpec]) -> Eligib
             f"The conversation has at least {tokens} tokens; the longest context of an allowed worker is {longest}.",
             field="messages",
         )
-    excluded += [Exclusion(worker.name, "its context is too short") for worker in left if worker not in fitting]
+    excluded += _lost(left, fitting, "its context is too short")
     return Eligible(tuple(fitting), tuple(excluded))
+
+
+def _lost(before: Sequence[WorkerSpec], after: Sequence[WorkerSpec], because: str) -> list[Exclusion]:
+    if len(before) == len(after):
+        return []
+    kept = {worker.name for worker in after}
+    return [Exclusion(worker.name, because) for worker in before if worker.name not in kept]
 
 
 def _chosen(chat: ChatRequest, workers: Sequence[WorkerSpec]) -> tuple[list[WorkerSpec], list[Exclusion]]:
@@ -88,4 +95,4 @@ def _chosen(chat: ChatRequest, workers: Sequence[WorkerSpec]) -> tuple[list[Work
     if not chosen:
         field = "kubefugu.deny" if deny else "kubefugu.allow"
         raise InvalidRequestError("kubefugu.allow and kubefugu.deny leave no worker.", field=field)
-    return chosen, [Exclusion(worker.name, "not allowed by the request") for worker in workers if worker not in chosen]
+    return chosen, _lost(workers, chosen, "not allowed by the request")

@@ -16,21 +16,21 @@ from kubefugu_coordination.events import (
     Done,
     Event,
     Outcome,
+    PlanFailed,
     Planned,
     Routed,
     StepEnded,
-    StepStarted,
     TurnEnded,
     TurnStarted,
 )
 from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.explain import routed_object
 from kubefugu_coordination.spend import Spent
+from kubefugu_coordination.telling import error_object, usage_members
 from kubefugu_coordination.workers.reply import TokenUsage
+from kubefugu_coordination.workflow.record import WorkflowRecord
 from kubefugu_core.errors import KubefuguError, RequestCancelledError, spec_of
 from kubefugu_core.options import Mode
-
-_MAX_MESSAGE = 500
 
 
 class RecordStatus(StrEnum):
@@ -65,8 +65,7 @@ class DecisionRecorder:
         self._limits: dict[str, Any] = {}
         self._turns: list[_Turn] = []
         self._open: TurnStarted | None = None
-        self._steps: list[dict[str, Any]] = []
-        self._plan: dict[str, Any] | None = None
+        self._workflow = WorkflowRecord(keep_content=keep_content)
         self._done: Done | None = None
         self._error: BaseException | None = None
         self._first_byte_ms: float | None = None
@@ -93,14 +92,14 @@ class DecisionRecorder:
             self._open = event
         elif isinstance(event, TurnEnded):
             self._end_turn(event)
-        elif isinstance(event, Planned):
-            self._plan = {"planner": event.planner, "plan": orjson.Fragment(event.plan_json)}
-        elif isinstance(event, StepStarted):
-            self._steps.append({"step": event.step, "worker": event.worker, "outcome": None})
-        elif isinstance(event, StepEnded):
-            self._end_step(event)
         elif isinstance(event, Done):
             self._done = event
+        else:
+            self._workflow.note(event)
+            if isinstance(event, Planned | PlanFailed | StepEnded):
+                self._usages.append(event.usage)
+                self._cost_usd += event.cost_usd
+                self.declined += isinstance(event, StepEnded) and event.outcome is Outcome.DECLINED
 
     def finish(self, error: BaseException | None, *, elapsed_ms: float) -> bool:
         """Close the record; True the first time. A cancelled request is one whose error is no KubefuguError, or says so."""
@@ -146,7 +145,7 @@ class DecisionRecorder:
             "outcome": event.outcome.value,
             "duration_ms": round(event.duration_ms, 3),
             "first_token_ms": None if event.first_token_ms is None else round(event.first_token_ms, 3),
-            "usage": _usage(event.usage),
+            "usage": usage_members(event.usage),
             "cost_usd": event.cost_usd,
         }
         if event.error is not None:
@@ -156,23 +155,6 @@ class DecisionRecorder:
         if self._keep_content:
             attempt["text"] = event.text
         self._turn(event.turn).attempts.append(attempt)
-
-    def _end_step(self, event: StepEnded) -> None:
-        self._usages.append(event.usage)
-        self._cost_usd += event.cost_usd
-        ended = {
-            "outcome": event.outcome.value,
-            "duration_ms": round(event.duration_ms, 3),
-            "usage": _usage(event.usage),
-            "cost_usd": event.cost_usd,
-        }
-        if event.error is not None:
-            ended["error"] = self._error_object(event.error)
-        for step in reversed(self._steps):
-            if step["step"] == event.step and step["worker"] == event.worker and step["outcome"] is None:
-                step.update(ended)
-                return
-        self._steps.append({"step": event.step, "worker": event.worker} | ended)
 
     def document(self) -> dict[str, Any]:
         """The record as plain data."""
@@ -196,7 +178,7 @@ class DecisionRecorder:
             "limits": self._limits,
             "excluded": [{"worker": exclusion.worker, "because": exclusion.because} for exclusion in self._excluded],
             "turns": [{"turn": t.number, "routing": t.routing, "attempts": t.attempts} for t in self._turns],
-            "workflow": self._workflow(),
+            "workflow": self._workflow.document(),
             "usage": self._spent(),
             "duration_ms": round(self._duration_ms, 3),
             "first_byte_ms": None if self._first_byte_ms is None else round(self._first_byte_ms, 3),
@@ -210,20 +192,7 @@ class DecisionRecorder:
         return orjson.dumps(self.document())
 
     def _error_object(self, error: BaseException) -> dict[str, Any]:
-        if not isinstance(error, KubefuguError):
-            cancelled = not isinstance(error, Exception)
-            message = "The client went away." if cancelled else "Internal error."
-            return {"reason": "CANCELLED" if cancelled else "INTERNAL", "message": message, "field": None}
-        message = error.message[:_MAX_MESSAGE]
-        if (status := error.metadata.get("status")) and not self._keep_content:
-            # What a worker writes into its error may quote the prompt.
-            message = f"Worker {error.metadata.get('worker', '?')} answered {status}."
-        return {"reason": spec_of(error).reason, "message": message, "field": error.field}
-
-    def _workflow(self) -> dict[str, Any] | None:
-        if self._plan is None and not self._steps:
-            return None
-        return (self._plan or {"planner": None, "plan": None}) | {"steps": self._steps}
+        return error_object(error, keep_content=self._keep_content)
 
     def _spent(self) -> dict[str, Any]:
         """Totals: the loop's own where the request ended with an answer, else what its ended calls add up to."""
@@ -244,11 +213,3 @@ class DecisionRecorder:
             "cost_usd": spent.cost_usd,
             "estimated": spent.estimated,
         }
-
-
-def _usage(usage: TokenUsage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "estimated": usage.estimated,
-    }

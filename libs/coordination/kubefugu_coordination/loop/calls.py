@@ -179,7 +179,7 @@ class TurnCalls:
         self, attempt: int, client: WorkerClient, stream: WorkerStream, rewriter: ChunkRewriter, started: float
     ) -> TurnResult:
         usage = stream.usage
-        cost_usd = _cost_usd(client, usage)
+        cost_usd = client.cost_usd(usage)
         return TurnResult(
             worker=client.name,
             attempt=attempt,
@@ -243,7 +243,7 @@ class TurnCalls:
 
     def _declined_stream(self, attempt: int, client: WorkerClient, stream: WorkerStream, started: float) -> TurnEnded:
         usage = stream.usage
-        cost_usd = _cost_usd(client, usage)
+        cost_usd = client.cost_usd(usage)
         self.ledger.book(usage, cost_usd)
         return self._declined(attempt, client, "", usage, cost_usd, started)
 
@@ -263,10 +263,6 @@ class TurnCalls:
             duration_ms=self._elapsed_ms(started),
             text=refusal,
         )
-
-
-def _cost_usd(client: WorkerClient, usage: TokenUsage) -> float:
-    return client.spec.prices.cost_usd(usage.prompt_tokens, usage.completion_tokens)
 
 
 async def _drain(blocks: AsyncIterator[bytes]) -> None:

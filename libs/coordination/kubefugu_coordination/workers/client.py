@@ -77,6 +77,8 @@ class WorkerClient:
         self._clock: Clock = clock or SystemClock()
         self._retry = retry
         self._cache = cache
+        prices = spec.prices
+        self._usd_per_token = (float(prices.input_per_million_tokens) / 1e6, float(prices.output_per_million_tokens) / 1e6)
         self.admission = admission or Admission(spec, self._clock, observer=observer)
 
     def __repr__(self) -> str:
@@ -86,6 +88,11 @@ class WorkerClient:
     def name(self) -> str:
         """The worker's name in its pool."""
         return self.spec.name
+
+    def cost_usd(self, usage: TokenUsage) -> float:
+        """What a call that used this much costs, by the pool's prices."""
+        input_usd, output_usd = self._usd_per_token
+        return usage.prompt_tokens * input_usd + usage.completion_tokens * output_usd
 
     async def complete(self, request: Mapping[str, Any], *, deadline: Deadline) -> WorkerReply:
         """Ask for a whole answer. `request` is a chat completion body; its model, stream and kubefugu members are replaced.
@@ -256,5 +263,4 @@ class WorkerClient:
     def _reply(self, payload: bytes, fallback: TokenUsage, *, latency_ms: float, cached: bool = False) -> WorkerReply:
         completion = parse_completion(payload, worker=self.name)
         usage = read_usage(completion.get("usage")) or fallback
-        cost_usd = self.spec.prices.cost_usd(usage.prompt_tokens, usage.completion_tokens)
-        return WorkerReply(self.name, completion, usage, cost_usd, latency_ms, cached)
+        return WorkerReply(self.name, completion, usage, self.cost_usd(usage), latency_ms, cached)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from kubefugu_coordination.events import Event, Parked, PlanFailed, Planned, Resumed, StepEnded, StepStarted
-from kubefugu_coordination.workers.reply import TokenUsage
+from kubefugu_coordination.telling import error_object, usage_members
 from kubefugu_coordination.workflow.plan import Plan
 from kubefugu_coordination.workflow.svg import StepFacts, plan_svg
-from kubefugu_core.errors import KubefuguError, spec_of
-
-_MAX_MESSAGE = 500
 
 
 class WorkflowRecord:
@@ -33,8 +31,9 @@ class WorkflowRecord:
             case Planned():
                 self._plans.append(self._planned(event))
             case PlanFailed():
-                failure = {"path": event.path, "error": error_object(event.error), **_spent(event)}
-                failure["diagnoses"] = _diagnoses(event.error)
+                error = error_object(event.error, keep_content=self._keep_content)
+                failure = {"path": event.path, "error": error, **_spent(event)}
+                failure["diagnoses"] = self._diagnoses(json.loads(event.error.metadata.get("diagnoses", "[]")))
                 if event.path == "":
                     self._failed = failure
                 else:
@@ -60,7 +59,7 @@ class WorkflowRecord:
             "path": event.path,
             "planner": event.planner,
             "repaired": event.repaired,
-            "diagnoses": [found.to_json() for found in event.notes],
+            "diagnoses": self._diagnoses([found.to_json() for found in event.notes]),
             **self._graph(orjson.loads(event.plan_json)),
             **_spent(event),
         }
@@ -69,10 +68,14 @@ class WorkflowRecord:
         kept = ("worker", "subtask", "access") if self._keep_content else ("worker", "access")
         return {"steps": [{name: step[name] for name in kept} for step in plan["steps"]]}
 
+    def _diagnoses(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """A diagnosis may quote what the planner wrote."""
+        return found if self._keep_content else [{"code": one["code"], "step": one["step"]} for one in found]
+
     def _ended(self, event: StepEnded) -> None:
         ended: dict[str, Any] = {"outcome": event.outcome.value, **_spent(event)}
         if event.error is not None:
-            ended["error"] = error_object(event.error)
+            ended["error"] = error_object(event.error, keep_content=self._keep_content)
         if event.tool_calls:
             ended["tool_calls"] = event.tool_calls
         if self._keep_content:
@@ -135,19 +138,4 @@ def _facts(calls: list[dict[str, Any]]) -> StepFacts:
 
 
 def _spent(event: Planned | PlanFailed | StepEnded) -> dict[str, Any]:
-    return {"duration_ms": round(event.duration_ms, 3), "usage": usage_json(event.usage), "cost_usd": event.cost_usd}
-
-
-def usage_json(usage: TokenUsage) -> dict[str, Any]:
-    """Tokens of one call."""
-    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "estimated": usage.estimated}
-
-
-def error_object(error: KubefuguError) -> dict[str, Any]:
-    """Reason and shortened message."""
-    return {"reason": spec_of(error).reason, "message": error.message[:_MAX_MESSAGE]}
-
-
-def _diagnoses(error: KubefuguError) -> list[Any]:
-    told = error.metadata.get("diagnoses")
-    return list(orjson.loads(told)) if told else []
+    return {"duration_ms": round(event.duration_ms, 3), "usage": usage_members(event.usage), "cost_usd": event.cost_usd}

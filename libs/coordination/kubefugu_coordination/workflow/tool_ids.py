@@ -53,9 +53,12 @@ class ToolCallIds:
         if not call_id.startswith(PREFIX):
             return None
         try:
-            raw = base64.b64decode(call_id[len(PREFIX) :].encode("ascii"), altchars=b"-_", validate=True)
+            encoded = call_id[len(PREFIX) :].encode("ascii")
+            raw = base64.urlsafe_b64decode(encoded)
         except (binascii.Error, UnicodeEncodeError):
             return None
+        if base64.urlsafe_b64encode(raw) != encoded:
+            return None  # another spelling of the same bytes
         body, mac = raw[: WORKFLOW_ID_BYTES + 1], raw[WORKFLOW_ID_BYTES + 1 :]
         if len(raw) != _LENGTH or not hmac.compare_digest(mac, self._mac(tenant, body)):
             return None
