@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -37,12 +38,21 @@ class ExecutorMetrics:
         self._tokens = _counter(registry, "tokens", "Tokens that workers reported, by kind.", "worker", "kind")
         self._cost = _counter(registry, "cost_usd", "Cost by the pool's prices, in US dollars.", "worker")
         self.in_flight = Gauge("kubefugu_executor_in_flight", "Requests in flight.", registry=registry)
+        self._children: dict[tuple[int | str, ...], Any] = {}
+
+    def _of(self, metric: Counter | Histogram, *labels: str) -> Any:
+        """The metric's child; prometheus_client looks it up under a lock each time, and these are asked for at every call."""
+        key: tuple[int | str, ...] = (id(metric), *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def call_ended(self, worker: str, outcome: str, seconds: float) -> None:
         """See CallObserver."""
-        self._calls.labels(worker, outcome).inc()
+        self._of(self._calls, worker, outcome).inc()
         if outcome == "ok":
-            self._call_s.labels(worker).observe(seconds)
+            self._of(self._call_s, worker).observe(seconds)
 
     def note(self, event: Event) -> None:
         """Count what an event says."""
@@ -51,23 +61,23 @@ class ExecutorMetrics:
         elif isinstance(event, Routed):
             self._router.observe(event.router_ms / 1e3)
             if event.degraded:
-                self._degraded.labels(event.degraded).inc()
+                self._of(self._degraded, event.degraded).inc()
 
     def _turn_ended(self, event: TurnEnded) -> None:
-        self._turns.labels(event.role.value, event.outcome.value).inc()
+        self._of(self._turns, event.role.value, event.outcome.value).inc()
         if event.outcome is Outcome.DECLINED:
-            self._declines.labels(event.worker).inc()
+            self._of(self._declines, event.worker).inc()
         if event.first_token_ms is not None:
-            self._first_s.labels(event.worker).observe(event.first_token_ms / 1e3)
-        self._tokens.labels(event.worker, "prompt").inc(event.usage.prompt_tokens)
-        self._tokens.labels(event.worker, "completion").inc(event.usage.completion_tokens)
+            self._of(self._first_s, event.worker).observe(event.first_token_ms / 1e3)
+        self._of(self._tokens, event.worker, "prompt").inc(event.usage.prompt_tokens)
+        self._of(self._tokens, event.worker, "completion").inc(event.usage.completion_tokens)
         if event.cost_usd:
-            self._cost.labels(event.worker).inc(event.cost_usd)
+            self._of(self._cost, event.worker).inc(event.cost_usd)
 
     def request_ended(self, mode: str, status: str, seconds: float) -> None:
         """Count an ended request."""
-        self._requests.labels(mode, status).inc()
-        self._seconds.labels(mode).observe(seconds)
+        self._of(self._requests, mode, status).inc()
+        self._of(self._seconds, mode).observe(seconds)
 
 
 def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Counter:
