@@ -28,6 +28,7 @@ _OUTCOMES = {
     Outcome.FAILED: pb.TURN_OUTCOME_FAILED,
     Outcome.ACCEPTED: pb.TURN_OUTCOME_ACCEPTED,
     Outcome.REJECTED: pb.TURN_OUTCOME_REJECTED,
+    Outcome.WAITING: pb.TURN_OUTCOME_WAITING,
 }
 
 
@@ -103,6 +104,9 @@ def _done(event: Done) -> pb.Done:
 
 
 def _workflow_event(event: Event) -> pb.ExecuteResponse | None:
+    if isinstance(event, Planned | StepStarted | StepEnded) and event.path:
+        # Workflows below the request's own are told in the decision record; their step numbers would be taken for its own.
+        return None
     if isinstance(event, Planned):
         return pb.ExecuteResponse(planned=pb.Planned(plan_json=event.plan_json, planner=event.planner))
     if isinstance(event, StepStarted):
@@ -112,7 +116,7 @@ def _workflow_event(event: Event) -> pb.ExecuteResponse | None:
             step_ended=pb.StepEnded(
                 step=event.step,
                 worker=event.worker,
-                outcome=_OUTCOMES.get(event.outcome, pb.TURN_OUTCOME_UNSPECIFIED),
+                outcome=_OUTCOMES[event.outcome],
                 usage=_usage(event.usage, event.cost_usd),
                 duration_ms=event.duration_ms,
             )

@@ -25,6 +25,7 @@ from kubefugu_executor.readiness import wait_until_ready
 from kubefugu_executor.router_client import GrpcRouter
 from kubefugu_executor.service import ExecutorServicer
 from kubefugu_executor.settings import ExecutorSettings
+from kubefugu_executor.workflows import Workflows
 
 SERVICE = executor_pb2.DESCRIPTOR.services_by_name["ExecutorService"].full_name
 _log = structlog.get_logger()
@@ -43,6 +44,14 @@ class ExecutorApp:
         retention = Retention(ttl_s=settings.decisions_days * 86_400, max_records=settings.decisions_max)
         self.decisions = BufferedDecisions(open_decision_store(settings.store_url(), retention=retention))
         self.router = GrpcRouter(settings.router_target, clock=self.clock)
+        self.loop_settings = LoopSettings(
+            progress_s=settings.progress_seconds,
+            router_timeout_s=settings.router_timeout_seconds,
+            keep_text=settings.record_content,
+        )
+        self.workflows: Workflows | None = None
+        if settings.conductor_target:
+            self.workflows = Workflows(settings, router=self.router, loop_settings=self.loop_settings, clock=self.clock)
         self.server = RpcServer(settings.listen, services=[SERVICE])
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -55,11 +64,8 @@ class ExecutorApp:
             decisions=self.decisions,
             metrics=self.metrics,
             clock=self.clock,
-            loop_settings=LoopSettings(
-                progress_s=settings.progress_seconds,
-                router_timeout_s=settings.router_timeout_seconds,
-                keep_text=settings.record_content,
-            ),
+            loop_settings=self.loop_settings,
+            workflows=self.workflows,
             max_in_flight=settings.max_in_flight,
         )
         executor_pb2_grpc.add_ExecutorServiceServicer_to_server(servicer, self.server.grpc)
@@ -69,8 +75,10 @@ class ExecutorApp:
         await self.server.start()
         pool_file = PoolFile(settings.pool_file, on_change=workers.update, clock=self.clock)
         ready = wait_until_ready(lambda: workers.snapshot().pool, self.router, self._announce, clock=self.clock)
-        for work in (self.decisions.run(), pool_file.watch(), ready):
-            self._tasks.append(asyncio.get_running_loop().create_task(work))
+        work = [self.decisions.run(), pool_file.watch(), ready]
+        if self.workflows is not None:
+            work.append(self.workflows.connect())
+        self._tasks.extend(asyncio.get_running_loop().create_task(job) for job in work)
 
     async def _announce(self) -> None:
         await self.server.set_serving(True)
@@ -89,6 +97,8 @@ class ExecutorApp:
         await self.decisions.close()
         await self.workers.close()
         await self.router.close()
+        if self.workflows is not None:
+            await self.workflows.close()
 
 
 async def serve(settings: ExecutorSettings) -> None:

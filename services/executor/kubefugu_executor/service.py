@@ -17,6 +17,7 @@ from kubefugu_coordination.loop.passthrough import PassThrough
 from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.loop.runner import CoordinationLoop, LoopSettings
 from kubefugu_coordination.workers import PoolSnapshot, WorkerClient, WorkerSet
+from kubefugu_coordination.workflow.runner import WorkflowRun
 from kubefugu_core.chat import ChatLimits, parse_chat_request
 from kubefugu_core.errors import DecisionNotFoundError, InvalidRequestError, ModelNotFoundError, OverloadedError
 from kubefugu_core.options import Mode
@@ -26,7 +27,7 @@ from kubefugu_executor.counters import PolicyCounters
 from kubefugu_executor.execution import Execution
 from kubefugu_executor.metrics import ExecutorMetrics
 from kubefugu_executor.models import Target, list_models, resolve_model
-from kubefugu_executor.workflow import WorkflowRunner
+from kubefugu_executor.workflows import Workflows
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
@@ -48,7 +49,7 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServiceServicer):
         metrics: ExecutorMetrics,
         clock: Clock,
         loop_settings: LoopSettings,
-        workflows: WorkflowRunner | None = None,
+        workflows: Workflows | None = None,
         max_in_flight: int = 2048,
     ) -> None:
         self._workers = workers
@@ -119,7 +120,14 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServiceServicer):
                 raise ModelNotFoundError(
                     "fugu-ultra needs a Conductor, and this executor has none (conductor_target is not set).", field="model"
                 )
-            return self._workflows.run(job, pool=pool, deadline=deadline)
+            run = WorkflowRun(job, pool=pool, parts=self._workflows.parts, deadline=deadline)
+            recorder.prepared(
+                excluded=run.eligible.excluded,
+                max_turns=run.budget.max_turns,
+                max_steps=run.max_steps,
+                max_cost_usd=run.budget.max_cost_usd,
+            )
+            return run.events()
         loop = CoordinationLoop(job, pool=pool, router=self._router, deadline=deadline, settings=self._loop_settings)
         recorder.prepared(
             excluded=loop.eligible.excluded, max_turns=loop.budget.max_turns, max_cost_usd=loop.budget.max_cost_usd

@@ -73,10 +73,17 @@ class DecisionRecorder:
         self._usages: list[TokenUsage] = []
         self._cost_usd = 0.0
 
-    def prepared(self, *, excluded: tuple[Exclusion, ...] = (), max_turns: int = 1, max_cost_usd: float | None = None) -> None:
-        """Note what was decided before the first turn."""
+    def prepared(
+        self,
+        *,
+        excluded: tuple[Exclusion, ...] = (),
+        max_turns: int = 1,
+        max_steps: int | None = None,
+        max_cost_usd: float | None = None,
+    ) -> None:
+        """Note what was decided before the first turn; `max_steps` for workflows."""
         self._excluded = excluded
-        self._limits = {"max_turns": max_turns, "max_cost_usd": max_cost_usd}
+        self._limits = {"max_turns": max_turns, "max_steps": max_steps, "max_cost_usd": max_cost_usd}
 
     def note_delta(self, elapsed_s: float) -> None:
         """A piece of the answer left, `elapsed_s` after the request began; only the first one counts."""

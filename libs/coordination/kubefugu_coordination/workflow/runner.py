@@ -66,6 +66,10 @@ class WorkflowParts:
     settings: WorkflowSettings = DEFAULT_SETTINGS
     loop_settings: LoopSettings = LoopSettings()  # noqa: RUF009 - frozen
 
+    def with_parking(self, parking: ParkingLot) -> WorkflowParts:
+        """The same with a place to park workflows."""
+        return replace(self, parking=parking)
+
 
 class WorkflowRun:
     """One request's run. Iterate `events` once; the last one is Done.
