@@ -126,7 +126,7 @@ class Timeouts(ApiModel):
     connect_seconds: int = Field(default=5, ge=1, le=300)
     """Until the connection stands."""
     first_token_seconds: int = Field(default=60, ge=1, le=3600)
-    """Until the first byte of the answer's body."""
+    """Until the first byte of a streamed answer's body; an answer that is not streamed has only the total."""
     idle_seconds: int = Field(default=30, ge=1, le=3600)
     """Between two pieces of a streamed answer."""
     total_seconds: int = Field(default=300, ge=1, le=86_400)
@@ -294,7 +294,7 @@ class RoutingDefaults(ApiModel):
     max_steps: int = Field(default=5, ge=1, le=20)
     """Upper bound of steps in a workflow."""
     turn_timeout_seconds: int = Field(default=120, ge=1, le=3600)
-    """Deadline of one turn."""
+    """Deadline of one worker call of a turn; a failover begins a new one, within the request's deadline."""
     request_timeout_seconds: int = Field(default=300, ge=1, le=86_400)
     """Deadline of one request."""
     max_cost_usd: DecimalString = "0"
