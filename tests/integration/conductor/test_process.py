@@ -63,7 +63,7 @@ async def test_the_process_plans_and_ends_cleanly(tmp_path: Path, upstream: Upst
             assert (response.planner, response.workflow.steps[0].subtask) == ("alpha", "Say it.")
             write_pool(pool_file, "beta", url=upstream.url)
             async with asyncio.timeout(10):
-                while (await stub.Plan(request, timeout=10)).planner != "beta":  # noqa: ASYNC110
+                while (await stub.Plan(request, timeout=10)).planner != "beta":
                     await asyncio.sleep(0.05)
     finally:
         process.terminate()
