@@ -7,7 +7,6 @@ restarted router serves the same.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def declare(router: RouterClient, wanted: Wanted, *, layout: StackLayout | None)
     declared = router.get_policies().declared
     sources = {source.version: source for source in declared.sources}
     for version, path in _given_sources(wanted).items():
-        sources[version] = source_of(version, _keep(path, version, layout))
+        sources[version] = source_of(version, keep(path, version, layout.policies_dir) if layout else path)
     policy_set = router_pb2.PolicySet(
         generation=declared.generation + 1, active=wanted.active, shadow=wanted.shadow, sources=sources.values()
     )
@@ -103,13 +102,18 @@ def _given_sources(wanted: Wanted) -> dict[str, Path]:
     return {version: artifact_file(path.expanduser()) for version, path in given.items()}
 
 
-def _keep(path: Path, version: str, layout: StackLayout | None) -> Path:
-    """A copy in the stack's folder: what serves shall not change when the training folder does."""
-    if layout is None:
-        return path
-    layout.policies_dir.mkdir(parents=True, exist_ok=True)
-    kept = layout.policies_dir / f"{version}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.safetensors"
-    shutil.copyfile(path, kept)
+def keep(path: Path, version: str, folder: Path) -> Path:
+    """A copy of an artifact in the stack's folder: what serves shall not change when the training folder does.
+
+    Raises DataError where it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", field="artifact") from error
+    kept = folder / f"{version}-{hashlib.sha256(content).hexdigest()[:12]}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(content)
     return kept
 
 

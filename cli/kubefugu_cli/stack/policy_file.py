@@ -13,30 +13,28 @@ from urllib.parse import unquote, urlparse
 from google.protobuf.json_format import Parse, ParseError
 
 from kubefugu.router.v1 import router_pb2
-from kubefugu_cli.policies import source_of, write_policy_set
+from kubefugu_cli.policies import keep, source_of, write_policy_set
+from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.model import StackPlan
 
 
-def head_version(head: Path, *, pool_stem: str) -> str:
-    """The version name of a head file: the pool's name and the beginning of the file's sha256."""
-    return f"{pool_stem}-{hashlib.sha256(head.read_bytes()).hexdigest()[:8]}"
-
-
-def declare_head(path: Path, head: Path | None, *, pool_stem: str, before: StackPlan | None) -> str:
+def declare_head(layout: StackLayout, head: Path | None, *, pool_stem: str, before: StackPlan | None) -> str:
     """Write the policy set; returns the version that `up` declared, empty where there is none.
 
     `before` is the plan of the last start with the same pool. Raises DataError where the head cannot be read.
     """
+    path = layout.policy_set_file
     declared = read_policy_set(path)
     if head is None:
         if not _is_users(declared, before):
             path.unlink(missing_ok=True)
         return ""
-    version = head_version(head, pool_stem=pool_stem)
+    kept = keep(head, pool_stem, layout.policies_dir)
+    version = f"{pool_stem}-{hashlib.sha256(kept.read_bytes()).hexdigest()[:8]}"
     if _is_users(declared, before):
         return version
     generation = (declared.generation if declared else 0) + 1
-    write_policy_set(path, router_pb2.PolicySet(generation=generation, active=version, sources=[source_of(version, head)]))
+    write_policy_set(path, router_pb2.PolicySet(generation=generation, active=version, sources=[source_of(version, kept)]))
     return version
 
 

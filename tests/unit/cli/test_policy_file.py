@@ -7,8 +7,15 @@ from pathlib import Path
 
 from kubefugu.router.v1 import router_pb2
 from kubefugu_cli.policies import source_of, write_policy_set
+from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.model import StackPlan
 from kubefugu_cli.stack.policy_file import declare_head, read_policy_set
+
+
+def stack_in(folder: Path) -> tuple[StackLayout, Path]:
+    layout = StackLayout.of(folder / "home")
+    layout.create()
+    return layout, layout.policy_set_file
 
 
 def plan_with(version: str) -> StackPlan:
@@ -22,20 +29,21 @@ def head(tmp_path: Path, content: bytes = b"head") -> Path:
 
 
 def test_the_first_start_declares_the_head(tmp_path: Path) -> None:
-    path = tmp_path / "policies.json"
-    version = declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    layout, path = stack_in(tmp_path)
+    version = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
     declared = read_policy_set(path)
     assert declared is not None
     assert version == f"default-{hashlib.sha256(b'head').hexdigest()[:8]}"
     assert (declared.generation, declared.active) == (1, version)
-    assert declared.sources[0].uri == (tmp_path / "head.safetensors").as_uri()
+    # A copy in the stack's folder, which the router may read wherever the head came from.
+    assert declared.sources[0].uri.startswith(layout.policies_dir.as_uri())
     assert declared.sources[0].sha256 == hashlib.sha256(b"head").hexdigest()
 
 
 def test_a_newly_trained_head_replaces_the_one_that_up_declared(tmp_path: Path) -> None:
-    path = tmp_path / "policies.json"
-    first = declare_head(path, head(tmp_path), pool_stem="default", before=None)
-    second = declare_head(path, head(tmp_path, b"better"), pool_stem="default", before=plan_with(first))
+    layout, path = stack_in(tmp_path)
+    first = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
+    second = declare_head(layout, head(tmp_path, b"better"), pool_stem="default", before=plan_with(first))
     declared = read_policy_set(path)
     assert declared is not None
     assert second != first
@@ -43,33 +51,33 @@ def test_a_newly_trained_head_replaces_the_one_that_up_declared(tmp_path: Path) 
 
 
 def test_a_set_that_a_person_declared_survives_a_restart_with_the_same_pool(tmp_path: Path) -> None:
-    path = tmp_path / "policies.json"
-    first = declare_head(path, head(tmp_path), pool_stem="default", before=None)
+    layout, path = stack_in(tmp_path)
+    first = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
     mine = router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", head(tmp_path))])
     write_policy_set(path, mine)
-    version = declare_head(path, head(tmp_path), pool_stem="default", before=plan_with(first))
+    version = declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with(first))
     assert version == first
     assert read_policy_set(path) == mine
 
 
 def test_it_gives_way_to_another_pool_or_where_its_artifact_is_gone(tmp_path: Path) -> None:
-    path, gone = tmp_path / "policies.json", tmp_path / "gone.safetensors"
+    (layout, path), gone = stack_in(tmp_path), tmp_path / "gone.safetensors"
     gone.write_bytes(b"mine")
     write_policy_set(path, router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", gone)]))
-    declare_head(path, head(tmp_path), pool_stem="other", before=None)
+    declare_head(layout, head(tmp_path), pool_stem="other", before=None)
     other = read_policy_set(path)
     assert other is not None
     assert other.generation == 8
     write_policy_set(path, router_pb2.PolicySet(generation=9, active="mine", sources=[source_of("mine", gone)]))
     gone.unlink()
-    version = declare_head(path, head(tmp_path), pool_stem="default", before=plan_with("default-1"))
+    version = declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with("default-1"))
     declared = read_policy_set(path)
     assert declared is not None
     assert (declared.generation, declared.active) == (10, version)
 
 
 def test_a_pool_without_a_head_declares_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "policies.json"
-    declare_head(path, head(tmp_path), pool_stem="default", before=None)
-    assert declare_head(path, None, pool_stem="mine", before=None) == ""
+    layout, path = stack_in(tmp_path)
+    declare_head(layout, head(tmp_path), pool_stem="default", before=None)
+    assert declare_head(layout, None, pool_stem="mine", before=None) == ""
     assert read_policy_set(path) is None
