@@ -11,7 +11,7 @@ import sys
 import typer
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.commands import evaluate, outcomes, supervised
+from kubefugu_trainer.commands import driver, evaluate, outcomes, supervised
 
 app = typer.Typer(
     name="kubefugu-trainer",
@@ -25,6 +25,7 @@ train.command("supervised")(supervised.supervised)
 app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
 app.command("eval")(evaluate.evaluate)
+app.command("driver", hidden=True)(driver.driver)
 app.add_typer(outcomes.app, name="outcomes")
 
 

@@ -1,0 +1,99 @@
+"""A supervised run as a driver does it: fit on the frozen table, measure the gain on its held-out rows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from kubefugu.trainer.v1 import trainer_pb2
+from kubefugu_core.errors import DataError
+from kubefugu_routing.policy import load_artifact
+from kubefugu_trainer.driver.config import DriverConfig
+from kubefugu_trainer.driver.inputs import local_table, pool_table
+from kubefugu_trainer.driver.report import Report
+from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.evaluation import metrics
+from kubefugu_trainer.evaluation.inference import bootstrap_interval
+from kubefugu_trainer.features.extract import FeatureSource
+from kubefugu_trainer.outcomes.table import OutcomeTable
+from kubefugu_trainer.runs.directory import RunDirectory
+from kubefugu_trainer.supervised.config import TAUS, SupervisedConfig
+from kubefugu_trainer.supervised.run import SupervisedRun, training_rows
+
+
+def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
+    """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
+    table_path = local_table(config)
+    table = pool_table(config, table_path)
+    training_rows(table)
+    settings = _settings(config, table_path, table)
+    source = FeatureSource(config.backbone.loadable, root=config.storage.directory / "features", reporter=reporter)
+    run = RunDirectory(
+        config.storage.directory / "run",
+        config={
+            **settings.model_dump(mode="json", exclude={"data", "backbone"}),
+            "algorithm": "supervised",
+            "data_sha256": table.sha256,
+            "backbone_revision": source.backbone.info.revision,
+        },
+    )
+    progress.update(state=trainer_pb2.RUN_STATE_RUNNING, checkpoint_uri=(config.storage.directory / "run").as_uri())
+    try:
+        artifact = SupervisedRun(settings, table, source=source, run=run, reporter=reporter).execute()
+    finally:
+        run.close()
+    progress.update(state=trainer_pb2.RUN_STATE_EVALUATING)
+    return artifact, measure(config, artifact, table, source)
+
+
+def _settings(config: DriverConfig, path: Path, table: OutcomeTable) -> SupervisedConfig:
+    told = config.parameters
+    if told.get("trainOffsets"):
+        raise DataError("Supervised training of offsets is not offered; train them by evolution.", field="trainOffsets")
+    temperature = told.get("temperature", "auto")
+    return SupervisedConfig.model_validate(
+        {
+            "data": str(path),
+            "backbone": config.backbone.loadable,
+            "workers": table.workers,
+            "input_format": config.input_format,
+            "seed": config.seed,
+            "epochs": int(told.get("maxEpochs", 40)),
+            "taus": TAUS if temperature == "auto" else (float(temperature),),
+            "cost_weight": float(told.get("costWeight", 0)),
+        }
+    )
+
+
+def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: FeatureSource) -> Report:
+    """Gain over the best single worker on the rows of the split test, with its interval (bootstrap over questions)."""
+    artifact = load_artifact(path)
+    common = {
+        "reason": "Trained",
+        "artifact_uri": path.as_uri(),
+        "artifact_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "data_sha256": config.data.sha256,
+    }
+    test = table.take(table.rows("test"))
+    if not len(test):
+        return Report(**common, message="The table has no rows of the split test: the gain is not measured.")
+    features = source.features(test.messages, artifact.input_format, num_agents=artifact.num_agents)
+    rows = [[row.name for row in artifact.workers].index(name) for name in table.workers]
+    choices = np.asarray(features @ artifact.head[rows].T).argmax(axis=1)
+    fit = training_rows(table)
+    best = metrics.best_single(fit.scores)
+    got, single = metrics.chosen(test.scores, choices), test.scores[:, best]
+    rng = np.random.default_rng([config.seed, *b"gain"])
+    low, high = bootstrap_interval(got - single, rng, level=config.level)
+    return Report(
+        **common,
+        message=f"Best single worker: {table.workers[best]}.",
+        score=float(got.mean()),
+        baseline=float(single.mean()),
+        gain=float((got - single).mean()),
+        gain_low=low,
+        gain_high=high,
+        items=len(test),
+    )
