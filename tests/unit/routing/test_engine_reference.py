@@ -51,6 +51,23 @@ def test_offsets_equal_full_rematerialised_weights(
     np.testing.assert_allclose(logits, expected @ head.T, rtol=0, atol=1e-5 * np.abs(head).sum(axis=1).max())
 
 
+@pytest.mark.parametrize(("kind", "tied"), KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_matrices_make_no_difference(tiny: Callable[..., Tiny], kind: str, tied: bool, dtype: str) -> None:
+    directory = str(tiny(kind, tied=tied).directory)
+    plain = Engine(load_backbone(directory, dtype=dtype))
+    packed = Engine(load_backbone(directory, dtype=dtype), pack=True, kv_cache_bytes=1 << 22)
+    offsets = random_offsets(layout_of(plain.backbone.info, 2).lengths, 2, TieMode.COMPOSED)
+    batch = tokens(2)
+    bound = 1e-5 if dtype == "float32" else 0.1
+    for _ in range(2):
+        np.testing.assert_allclose(packed.features(batch), plain.features(batch), rtol=0, atol=bound)
+        np.testing.assert_allclose(packed.features(batch, offsets), plain.features(batch, offsets), rtol=0, atol=bound)
+    assert packed.backbone.model.layers[0].mlp.up_proj.weight.numel() == 0, "the backbone's copies are gone"
+    with pytest.raises(ValueError, match="packed"):
+        packed.features_from(packed.entering_states(batch, 2), 2, {})
+
+
 def test_the_three_tie_modes_differ_on_a_tied_backbone(tiny: Callable[..., Tiny]) -> None:
     backbone = load_backbone(str(tiny("qwen3", tied=True).directory))
     engine, lengths = Engine(backbone), layout_of(backbone.info, 2).lengths

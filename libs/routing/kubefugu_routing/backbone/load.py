@@ -30,15 +30,15 @@ class Backbone:
     directory: Path
 
     def matrix(self, name: str, layer: int) -> torch.Tensor:
-        """An adaptable matrix as float32, shape (rows, columns), from the file where the model runs in another dtype.
+        """An adaptable matrix as float32, shape (rows, columns); from the file where the model has it no longer, or inexactly.
 
         `name` is a block name of svf.layout other than lm_head.
         """
         import torch
 
         attribute = "embed_tokens.weight" if name == "embed_tokens" else f"layers.{layer}.{_part(name)}.{name}.weight"
-        if self.info.dtype == "float32":
-            parameter: torch.Tensor = self.model.get_parameter(attribute).detach()
+        parameter: torch.Tensor = self.model.get_parameter(attribute).detach()
+        if parameter.dtype is torch.float32 and parameter.numel() > 0:
             return parameter
         from kubefugu_routing.backbone.files import read_tensor
 

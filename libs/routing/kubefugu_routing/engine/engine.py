@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_routing.backbone import Backbone
 from kubefugu_routing.engine import partial
+from kubefugu_routing.engine.packing import pack_layers, release
 from kubefugu_routing.engine.params import decoder_params
 from kubefugu_routing.engine.prefix_cache import PrefixCache
 from kubefugu_routing.engine.rotary import RotaryTable
@@ -43,12 +44,20 @@ class Engine:
     """Decides on one backbone. Thread-safe by one lock: a step runs at a time, as one device wants it.
 
     `kv_cache_bytes` bounds the prefix cache (0: none); `max_step_tokens` bounds the tokens of one step, so that a long
-    transcript is computed in pieces between which short ones pass. Raises ArtifactRefusedError for a backbone whose forward
+    transcript is computed in pieces between which short ones pass. `pack` (on a CPU) keeps the matrices in the kernels' own
+    layout, 1.3 times as fast in float32, and releases the backbone's copies: only this engine can use it afterwards, and only
+    to decide. Raises ArtifactRefusedError for a backbone whose forward
     pass this engine would not reproduce (it compares itself with transformers on a few tokens).
     """
 
     def __init__(
-        self, backbone: Backbone, *, kv_cache_bytes: int = 0, max_step_tokens: int = 2048, self_check: bool = True
+        self,
+        backbone: Backbone,
+        *,
+        kv_cache_bytes: int = 0,
+        max_step_tokens: int = 2048,
+        pack: bool = False,
+        self_check: bool = True,
     ) -> None:
         self.backbone = backbone
         self.stats = EngineStats()
@@ -56,12 +65,15 @@ class Engine:
         self._params = decoder_params(backbone.model)
         self._rotary = RotaryTable(self._params)
         self._stepper = Stepper(self._params, self._rotary)
+        self._packed = False
         self._cache = PrefixCache(kv_cache_bytes)
         self._lock = threading.RLock()
         self._base = build_variant(backbone, None, None)
         self._bundles: dict[tuple[int, bool], FactorBundle] = {}
         if self_check:
             self._check_forward()
+        if pack:
+            self._pack()
 
     # --- features and logits -------------------------------------------------------------------------------------------------
 
@@ -96,6 +108,8 @@ class Engine:
 
         `svf.apply.layer_matrices` makes them from deltas; embedding offsets can't be applied here.
         """
+        if self._packed:
+            raise ValueError("a packed engine only decides; open one without `pack` to train")
         return partial.features_from(self._params, self._rotary, states, layer, matrices)
 
     # --- variants ------------------------------------------------------------------------------------------------------------
@@ -107,7 +121,7 @@ class Engine:
         """
         if offsets is None:
             return self._base
-        return build_variant(self.backbone, offsets, factors or (lambda: self.local_factors(offsets)))
+        return build_variant(self.backbone, offsets, factors or (lambda: self.local_factors(offsets)), packed=self._packed)
 
     def local_factors(self, offsets: SvfOffsets) -> FactorBundle:
         """The bundle of this machine's cache that these offsets need, decomposed where absent."""
@@ -185,6 +199,14 @@ class Engine:
         for key, pairs in sequence.lanes.items():
             self._cache.put(key, sequence.tokens, pairs)
         sequence.lanes = {}
+
+    def _pack(self) -> None:
+        layers = pack_layers(self._params.layers)
+        if layers is not self._params.layers:
+            self._packed = True
+            self._params = replace(self._params, layers=layers)
+            self._stepper = Stepper(self._params, self._rotary)
+            release(self.backbone.model)
 
     def _check_forward(self) -> None:
         """Compare with transformers' own forward pass, so that an unknown architecture is refused and not decided wrongly."""

@@ -9,6 +9,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from kubefugu_routing.engine.attention import KeyValue, Segment, attend, attend_last
+from kubefugu_routing.engine.packing import packed_linear
 from kubefugu_routing.engine.params import DecoderParams, LayerParams
 
 Rotary = tuple[Tensor, Tensor]
@@ -30,6 +31,9 @@ def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 def _linear(x: Tensor, layer: LayerParams, name: str) -> Tensor:
+    packed = layer.packed.get(name)
+    if packed is not None:
+        return packed_linear(x, packed, layer.biases.get(name))
     return functional.linear(x, getattr(layer, name), layer.biases.get(name))
 
 

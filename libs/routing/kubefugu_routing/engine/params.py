@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,10 +29,13 @@ class LayerParams:
     k_norm: Tensor | None
     biases: Mapping[str, Tensor]
     """By matrix name; absent where the matrix has none."""
+    packed: Mapping[str, Tensor] = field(default_factory=dict)
+    """Matrices in the CPU kernels' own layout (engine.packing), by name; where there is one, it is used."""
 
-    def with_matrices(self, matrices: Mapping[str, Tensor]) -> LayerParams:
-        """The same layer with some matrices replaced."""
-        return replace(self, **matrices)  # type: ignore[arg-type]  # names are field names
+    def with_matrices(self, matrices: Mapping[str, Tensor], packed: Mapping[str, Tensor] | None = None) -> LayerParams:
+        """The same layer with some matrices replaced; `packed`: their packed forms."""
+        kept = {name: tensor for name, tensor in self.packed.items() if name not in matrices}
+        return replace(self, packed=kept | dict(packed or {}), **matrices)  # type: ignore[arg-type]  # names are field names
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,9 @@ class Stepper:
 
     def _weights(self, variant: Variant, index: int) -> LayerParams:
         layer = self._params.layers[index]
-        return layer.with_matrices(variant.matrices) if index == variant.layer and variant.matrices else layer
+        if index != variant.layer or not variant.matrices:
+            return layer
+        return layer.with_matrices(variant.matrices, variant.packed)
 
     def _fork(self, parts: list[Part], x: Tensor, index: int) -> list[_Lane]:
         members: dict[str, tuple[Variant, list[int]]] = {}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_routing.backbone import Backbone
+from kubefugu_routing.engine.packing import pack
 from kubefugu_routing.svf import SvfOffsets, layout_of
 from kubefugu_routing.svf.apply import embedding_transform, layer_matrices
 from kubefugu_routing.svf.factors import FactorBundle
@@ -31,6 +32,8 @@ class Variant:
     """First layer that differs; the number of layers for the base."""
     matrices: Mapping[str, Tensor] = field(default_factory=dict)
     """Replaced matrices of `layer` by block name."""
+    packed: Mapping[str, Tensor] = field(default_factory=dict)
+    """Their packed forms where the engine packs; `matrices` are empty then."""
     embedding: Tensor | None = None
     """T (d, d) with e' = e + e T for each embedded token."""
 
@@ -44,8 +47,10 @@ def build_variant(
     backbone: Backbone,
     offsets: SvfOffsets | None,
     factors: FactorBundle | Callable[[], FactorBundle] | None,
+    *,
+    packed: bool = False,
 ) -> Variant:
-    """Apply offsets to the backbone's weights.
+    """Apply offsets to the backbone's weights; `packed`: in the layout of the CPU kernels.
 
     Raises ArtifactRefusedError where the factors are missing or not this backbone's.
     """
@@ -65,9 +70,12 @@ def build_variant(
     with torch.no_grad():
         matrices = layer_matrices(bundle, weights, deltas)
         embedding = embedding_transform(bundle, offsets, tied=info.tied)
+    ready = {name: matrix.to(device, dtype) for name, matrix in matrices.items()}
+    own = {name: pack(matrix) for name, matrix in ready.items()} if packed else {}
     return Variant(
         key=offsets.digest,
         layer=offsets.layer,
-        matrices={name: matrix.to(device, dtype) for name, matrix in matrices.items()},
+        matrices=dict.fromkeys(own, torch.empty(0)) if packed else ready,
+        packed=own,
         embedding=None if embedding is None else embedding.to(device),
     )

@@ -35,7 +35,7 @@ def _in_process(settings: RouterSettings, stager: Stager, observer: HostObserver
         raise InvalidRequestError(f"{settings.backbone} has no tokenizer.", field="backbone")
     default = CPU_STEP_TOKENS if backbone.info.device == "cpu" else GPU_STEP_TOKENS
     step_tokens = settings.max_step_tokens or default
-    engine = Engine(backbone, kv_cache_bytes=settings.kv_cache_mib << 20, max_step_tokens=step_tokens)
+    engine = Engine(backbone, kv_cache_bytes=settings.kv_cache_mib << 20, max_step_tokens=step_tokens, pack=True)
     host = InProcessHost(
         engine,
         load_factors=stager.factors,
