@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict, MessageToJson
-from rich.table import Table
+from rich.table import Column, Table
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2
@@ -133,20 +133,23 @@ def show(reply: router_pb2.GetPoliciesResponse, *, json_output: bool) -> None:
         f"{backbone.dtype} on {backbone.device}), generation {reply.serving_generation}",
         markup=False,
     )
-    table = Table("version", "state", "workers", "roles", "format", "offsets", "decisions", "why")
+    table = Table(Column("version", no_wrap=True), "state", "workers", "roles", "format", "offsets", "decisions")
     for policy in reply.policies:
         state = state_name(policy.state)
         table.add_row(
             policy.version,
             f"[{_STATE_STYLES.get(state, 'white')}]{state}[/]",
-            ", ".join(policy.workers),
+            str(len(policy.workers)),
             "yes" if policy.has_role_rows else "no",
             policy.input_format,
             policy.tie_mode if policy.has_offsets else "no",
             str(policy.decisions),
-            f"{policy.reason} {policy.message}".strip().replace("[", r"\["),
         )
     out().print(table)
+    for policy in reply.policies:
+        if policy.message:
+            why = f"{policy.version}: {policy.reason} {policy.message}"
+            out().print(why, style="red", markup=False, soft_wrap=True)
 
 
 def probe(router: RouterClient, version: str, question: str) -> router_pb2.ProbeResponse:

@@ -74,8 +74,8 @@ class StackPlan(Document):
     """The processes."""
     left_out: tuple[LeftOut, ...] = ()
     """Workers of the pool that this stack does not have."""
-    head_version: str = ""
-    """Policy version that `up` declared; empty: the pool has no trained head."""
+    policy_generation: int = 0
+    """Generation of the policy set that `up` declared; 0: it declared none."""
 
 
 class ComponentPhase(StrEnum):

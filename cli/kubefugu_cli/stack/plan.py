@@ -44,8 +44,8 @@ class PlanInput:
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Worker -> why it is not part of the stack."""
     with_conductor: bool = False
-    head_version: str = ""
-    """Policy version that the policy set names."""
+    policy_generation: int = 0
+    """Generation of the policy set that was declared for it."""
     python: str = sys.executable
 
 
@@ -116,7 +116,7 @@ def build_plan(given: PlanInput) -> StackPlan:
         pool_name=given.pool.metadata.name,
         components=tuple(components),
         left_out=tuple(LeftOut(worker=name, reason=reason) for name, reason in given.left_out.items()),
-        head_version=given.head_version,
+        policy_generation=given.policy_generation,
     )
 
 

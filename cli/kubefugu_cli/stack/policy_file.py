@@ -18,24 +18,26 @@ from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.model import StackPlan
 
 
-def declare_head(layout: StackLayout, head: Path | None, *, pool_stem: str, before: StackPlan | None) -> str:
-    """Write the policy set; returns the version that `up` declared, empty where there is none.
+def declare_head(layout: StackLayout, head: Path | None, *, pool_stem: str, before: StackPlan | None) -> int:
+    """Write the policy set; returns the generation that `up` declared, 0 where it declared none.
 
     `before` is the plan of the last start with the same pool. Raises DataError where the head cannot be read.
     """
-    path = layout.policy_set_file
-    declared = read_policy_set(path)
+    declared = read_policy_set(layout.policy_set_file)
+    if declared is not None and before is not None and _is_users(declared, before):
+        return before.policy_generation
+    layout.policy_set_file.unlink(missing_ok=True)
+    for copy in layout.policies_dir.glob("*.safetensors"):
+        copy.unlink()
     if head is None:
-        if not _is_users(declared, before):
-            path.unlink(missing_ok=True)
-        return ""
+        return 0
     kept = keep(head, pool_stem, layout.policies_dir)
     version = f"{pool_stem}-{hashlib.sha256(kept.read_bytes()).hexdigest()[:8]}"
-    if _is_users(declared, before):
-        return version
-    generation = (declared.generation if declared else 0) + 1
-    write_policy_set(path, router_pb2.PolicySet(generation=generation, active=version, sources=[source_of(version, kept)]))
-    return version
+    policy_set = router_pb2.PolicySet(
+        generation=(declared.generation if declared else 0) + 1, active=version, sources=[source_of(version, kept)]
+    )
+    write_policy_set(layout.policy_set_file, policy_set)
+    return policy_set.generation
 
 
 def read_policy_set(path: Path) -> router_pb2.PolicySet | None:
@@ -46,8 +48,8 @@ def read_policy_set(path: Path) -> router_pb2.PolicySet | None:
         return None
 
 
-def _is_users(declared: router_pb2.PolicySet | None, before: StackPlan | None) -> bool:
-    """Whether a person declared it, for this pool, and its artifacts are still there."""
-    if declared is None or before is None or declared.active == before.head_version:
+def _is_users(declared: router_pb2.PolicySet, before: StackPlan) -> bool:
+    """Whether it was declared after `up` had declared its own, and its artifacts are still there."""
+    if declared.generation == before.policy_generation:
         return False
     return all(Path(unquote(urlparse(source.uri).path)).is_file() for source in declared.sources)

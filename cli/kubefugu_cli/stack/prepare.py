@@ -52,13 +52,13 @@ def prepare(layout: StackLayout, *, pool_file: Path, port: int, head: Path | Non
         backbone=backbone_ref,
         left_out=planning.cluster_only(pool),
         with_conductor=importlib.util.find_spec("kubefugu_conductor.main") is not None,
-        head_version=declare_head(layout, head, pool_stem=pool_file.stem, before=before),
+        policy_generation=declare_head(layout, head, pool_stem=pool_file.stem, before=before),
     )
     resolved = yaml.safe_dump(planning.resolve_pool(given), sort_keys=False, allow_unicode=True)
     layout.pool_file.write_text(resolved, encoding="utf-8")
     stack_plan = planning.build_plan(given)
     write_document(layout.plan_file, stack_plan)
-    return Prepared(left_out=stack_plan.left_out, has_head=head is not None)
+    return Prepared(left_out=stack_plan.left_out, has_head=layout.policy_set_file.exists())
 
 
 def _need_services() -> None:

@@ -18,8 +18,8 @@ def stack_in(folder: Path) -> tuple[StackLayout, Path]:
     return layout, layout.policy_set_file
 
 
-def plan_with(version: str) -> StackPlan:
-    return StackPlan(name="t", url="http://x", pool="p.yaml", pool_name="p", components=(), head_version=version)
+def plan_with(generation: int) -> StackPlan:
+    return StackPlan(name="t", url="http://x", pool="p.yaml", pool_name="p", components=(), policy_generation=generation)
 
 
 def head(tmp_path: Path, content: bytes = b"head") -> Path:
@@ -28,35 +28,42 @@ def head(tmp_path: Path, content: bytes = b"head") -> Path:
     return path
 
 
-def test_the_first_start_declares_the_head(tmp_path: Path) -> None:
-    layout, path = stack_in(tmp_path)
-    version = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
+def declared_in(path: Path) -> router_pb2.PolicySet:
     declared = read_policy_set(path)
     assert declared is not None
-    assert version == f"default-{hashlib.sha256(b'head').hexdigest()[:8]}"
-    assert (declared.generation, declared.active) == (1, version)
+    return declared
+
+
+def test_the_first_start_declares_the_head(tmp_path: Path) -> None:
+    layout, path = stack_in(tmp_path)
+    assert declare_head(layout, head(tmp_path), pool_stem="default", before=None) == 1
+    declared = declared_in(path)
+    digest = hashlib.sha256(b"head").hexdigest()
+    assert (declared.generation, declared.active) == (1, f"default-{digest[:8]}")
+    assert declared.sources[0].sha256 == digest
     # A copy in the stack's folder, which the router may read wherever the head came from.
     assert declared.sources[0].uri.startswith(layout.policies_dir.as_uri())
-    assert declared.sources[0].sha256 == hashlib.sha256(b"head").hexdigest()
 
 
 def test_a_newly_trained_head_replaces_the_one_that_up_declared(tmp_path: Path) -> None:
     layout, path = stack_in(tmp_path)
     first = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
-    second = declare_head(layout, head(tmp_path, b"better"), pool_stem="default", before=plan_with(first))
-    declared = read_policy_set(path)
-    assert declared is not None
-    assert second != first
-    assert (declared.generation, declared.active) == (2, second)
+    before = declared_in(path)
+    assert declare_head(layout, head(tmp_path, b"better"), pool_stem="default", before=plan_with(first)) == 2
+    declared = declared_in(path)
+    assert declared.active != before.active
+    assert len(list(layout.policies_dir.iterdir())) == 1
 
 
 def test_a_set_that_a_person_declared_survives_a_restart_with_the_same_pool(tmp_path: Path) -> None:
     layout, path = stack_in(tmp_path)
     first = declare_head(layout, head(tmp_path), pool_stem="default", before=None)
-    mine = router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", head(tmp_path))])
+    mine = declared_in(path)
+    mine.generation = 7
+    mine.canary.CopyFrom(router_pb2.Canary(version="other", percent=5))
     write_policy_set(path, mine)
-    version = declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with(first))
-    assert version == first
+    assert declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with(first)) == first
+    assert declare_head(layout, None, pool_stem="default", before=plan_with(first)) == first
     assert read_policy_set(path) == mine
 
 
@@ -64,20 +71,16 @@ def test_it_gives_way_to_another_pool_or_where_its_artifact_is_gone(tmp_path: Pa
     (layout, path), gone = stack_in(tmp_path), tmp_path / "gone.safetensors"
     gone.write_bytes(b"mine")
     write_policy_set(path, router_pb2.PolicySet(generation=7, active="mine", sources=[source_of("mine", gone)]))
-    declare_head(layout, head(tmp_path), pool_stem="other", before=None)
-    other = read_policy_set(path)
-    assert other is not None
-    assert other.generation == 8
+    assert declare_head(layout, head(tmp_path), pool_stem="other", before=None) == 8
+    assert declared_in(path).active.startswith("other-")
     write_policy_set(path, router_pb2.PolicySet(generation=9, active="mine", sources=[source_of("mine", gone)]))
     gone.unlink()
-    version = declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with("default-1"))
-    declared = read_policy_set(path)
-    assert declared is not None
-    assert (declared.generation, declared.active) == (10, version)
+    assert declare_head(layout, head(tmp_path), pool_stem="default", before=plan_with(8)) == 10
+    assert declared_in(path).active.startswith("default-")
 
 
 def test_a_pool_without_a_head_declares_nothing(tmp_path: Path) -> None:
     layout, path = stack_in(tmp_path)
     declare_head(layout, head(tmp_path), pool_stem="default", before=None)
-    assert declare_head(layout, None, pool_stem="mine", before=None) == ""
+    assert declare_head(layout, None, pool_stem="mine", before=None) == 0
     assert read_policy_set(path) is None
