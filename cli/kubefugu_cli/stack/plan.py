@@ -154,6 +154,7 @@ def _executor(given: PlanInput) -> Component:
         "router_target": given.layout.target(ROUTER),
         "conductor_target": given.layout.target(CONDUCTOR) if given.with_conductor else "",
         "decisions_url": f"sqlite:///{given.layout.data_dir / EXECUTOR / 'decisions.sqlite'}",
+        "state_url": f"sqlite:///{given.layout.data_dir / EXECUTOR / 'state.sqlite'}",
     }
     return _service(given, EXECUTOR, tier=_EXECUTOR_TIER, settings=settings)
 
