@@ -60,7 +60,7 @@ def eligible_workers(chat: ChatRequest, workers: Sequence[WorkerSpec]) -> Eligib
     for need, field in chat.needs.items():
         able = [worker for worker in left if supports(worker, need)]
         if not able:
-            who = "worker" if len(left) == len(workers) else "worker that is left"
+            who = "worker" if len(left) == len(workers) else "allowed worker"
             raise UnsupportedFeatureError(f"No {who} supports {_WORDS[need]}.", field=field)
         excluded += _lost(left, able, f"does not support {_WORDS[need]}")
         left = able

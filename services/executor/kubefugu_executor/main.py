@@ -87,7 +87,14 @@ class ExecutorApp:
 
     async def run_until_signal(self) -> None:
         """Wait for SIGTERM or SIGINT, then let requests in flight end within the grace."""
-        await self.server.run_until_signal(drain_s=self.settings.drain_seconds)
+        async with asyncio.TaskGroup() as group:
+            # A background task that fails ends the process, loudly, instead of leaving it half alive.
+            watching = group.create_task(self._background())
+            await self.server.run_until_signal(drain_s=self.settings.drain_seconds)
+            watching.cancel()
+
+    async def _background(self) -> None:
+        await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
         """Stop tasks, write what is left of the decision records, close connections."""

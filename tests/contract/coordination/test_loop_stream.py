@@ -11,7 +11,7 @@ from support.routers import ScriptedRouter, decide
 from support.upstream import Script, until
 
 from kubefugu_coordination.completion import DONE_FRAME
-from kubefugu_coordination.events import Delta, StopReason, TurnStarted
+from kubefugu_coordination.events import Delta, Progress, StopReason, TurnStarted
 from kubefugu_coordination.loop.passthrough import PassThrough
 from kubefugu_core.errors import UnsupportedFeatureError, WorkerRejectedRequestError, WorkerStreamCutError
 
@@ -93,6 +93,25 @@ async def test_the_last_turn_is_passed_through() -> None:
         assert run.answer == "second"
         assert [body.get("stream", False) for body in s.bodies("a")] == [False, True]
         assert run.done.stop_reason is StopReason.MAX_TURNS
+
+
+async def test_signs_of_life_come_until_the_last_turns_text_streams() -> None:
+    async with stage("a") as s:
+        s.say("a", "first", Script(text="second", first_byte_delay_s=0.4))
+        job = chat(stream=True, reasoning_effort="high", kubefugu={"max_turns": 2})
+        run = await s.run(ScriptedRouter(decide("a")), job, progress_s=0.1)
+        kinds = [type(event).__name__ for event in run.events]
+        waiting = kinds[len(kinds) - 1 - kinds[::-1].index("TurnStarted") : kinds.index("Delta")]
+        assert 2 <= waiting.count("Progress") <= 5
+        assert run.answer == "second"
+
+
+async def test_one_turn_shows_no_signs_before_its_first_byte() -> None:
+    """A sign would commit the HTTP response to 200 before it is known whether there is an answer."""
+    async with stage("a") as s:
+        s.say("a", Script(first_byte_delay_s=0.3))
+        run = await s.run(ScriptedRouter(decide("a")), chat(stream=True), progress_s=0.05)
+        assert not any(isinstance(event, Progress) for event in run.events)
 
 
 async def test_a_consumer_that_goes_away_closes_the_workers_socket_within_a_second() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from support.pools import QUESTION, pool_of, within, worker
 from support.upstream import Script, Upstream, free_port, until
 
@@ -224,11 +225,16 @@ async def test_waiting_for_a_slot_ends_with_the_deadline(upstream: Upstream, set
 async def test_the_circuit_opens_after_five_failures_and_says_so(upstream: Upstream, sets: list[WorkerSet]) -> None:
     upstream.default = Script(status=500)
     broken = client(sets, upstream.url)
-    for _ in range(5):
-        with pytest.raises(WorkerError):
-            await broken.complete(QUESTION, deadline=within(5))
-    with pytest.raises(WorkerUnreachableError, match="rests"):
+    with capture_logs() as logs:
+        for _ in range(5):
+            with pytest.raises(WorkerError):
+                await broken.complete(QUESTION, deadline=within(5))
+    assert [(line["event"], line["worker"], line["reason"]) for line in logs] == [
+        ("worker_circuit_opened", "a", "WORKER_ERROR")
+    ]
+    with pytest.raises(WorkerUnreachableError, match="rests"), capture_logs() as logs:
         await broken.complete(QUESTION, deadline=within(5))
+    assert logs == [], "the opening is told once, not every call that it stops"
     assert len(upstream.requests) == 5
     assert broken.admission.breaker.state == "open"
     assert broken.admission.stats.failures == 5

@@ -198,3 +198,17 @@ async def test_closing_writes_what_is_left() -> None:
     await buffered.close()
     assert len(store.rows) == 1
     assert store.closed
+
+
+async def test_a_record_that_cannot_be_written_does_not_hold_up_the_others() -> None:
+    store = Fragile()
+    buffered = BufferedDecisions(store)
+
+    def broken() -> bytes:
+        raise TypeError("not JSON")
+
+    buffered.put(PendingDecision("acme", "bad", 1.0, broken))
+    buffered.put(pending(1))
+    await buffered.close()
+    assert list(store.rows) == [("acme", "chatcmpl-1")]
+    assert buffered.dropped == 1

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.completion import finish_frame
@@ -26,6 +26,7 @@ from kubefugu_core.errors import DeadlineExceededError, InternalError, KubefuguE
 from kubefugu_core.pool import Role
 
 _DRAIN_S = 2.0
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +84,18 @@ class TurnCalls:
             started = self._begin_attempt(client)
             yield self._started(attempt, client)
             try:
-                async with aclosing(self._awaited(client)) as signs:
+                asking = client.complete(self.turn.body, deadline=self.deadline.within(self.call_timeout_s))
+                async with aclosing(self._signed(client, asking)) as signs:
                     async for sign in signs:
                         if isinstance(sign, Progress):
                             yield sign
                         else:
                             reply = sign
+                call = self.ledger.book(reply.usage, reply.cost_usd)
                 refusal = self._refusal_of(client, reply)
             except KubefuguError as error:
                 yield self._failed(attempt, client, error, started)
                 continue
-            call = self.ledger.book(reply.usage, reply.cost_usd)
             if refusal is not None:
                 yield self._declined(attempt, client, refusal, reply.usage, reply.cost_usd, started)
                 continue
@@ -110,9 +112,13 @@ class TurnCalls:
             yield self._started(attempt, client)
             committed = False
             try:
-                async with client.stream(self.turn.body, deadline=self.deadline.within(self.call_timeout_s)) as stream:
-                    blocks = aiter(stream)
-                    head = await read_head(blocks, worker=client.name)
+                async with AsyncExitStack() as stack:
+                    async with aclosing(self._signed(client, self._open(client, stack))) as signs:
+                        async for sign in signs:
+                            if isinstance(sign, Progress):
+                                yield sign
+                            else:
+                                stream, blocks, head = sign
                     if self.turn.coordinated and head.opening is Opening.REFUSAL and client.spec.specialist:
                         await _drain(blocks)
                         yield self._declined_stream(attempt, client, stream, started)
@@ -191,12 +197,20 @@ class TurnCalls:
             usage_report=stream.usage_report,
         )
 
-    async def _awaited(self, client: WorkerClient) -> AsyncGenerator[WorkerReply | Progress, None]:
-        call = client.complete(self.turn.body, deadline=self.deadline.within(self.call_timeout_s))
+    async def _open(self, client: WorkerClient, stack: AsyncExitStack) -> tuple[WorkerStream, AsyncIterator[bytes], Head]:
+        opening = client.stream(self.turn.body, deadline=self.deadline.within(self.call_timeout_s))
+        stream = await stack.enter_async_context(opening)
+        blocks = aiter(stream)
+        return stream, blocks, await read_head(blocks, worker=client.name)
+
+    async def _signed(
+        self, client: WorkerClient, work: Coroutine[Any, Any, _Result]
+    ) -> AsyncGenerator[_Result | Progress, None]:
+        """The result of `work`, with signs of life before it where they are wanted."""
         if self.progress_s is None:
-            yield await call
+            yield await work
             return
-        task = asyncio.ensure_future(call)
+        task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=self.progress_s))[0]:
                 yield Progress(f"turn {self.turn.number}: {self.turn.role} {client.name} is at work")

@@ -115,6 +115,10 @@ class CoordinationLoop:
         return None if cap is None else cap - self.ledger.cost_usd
 
     async def _turn(self) -> AsyncGenerator[Event, None]:
+        several = self.budget.max_turns > 1
+        if several and self.state.turn > 1:
+            # The last sign may be nearly as old as they are apart, and routing takes its time too.
+            yield Progress(f"turn {self.state.turn}: routing")
         routing = await self._turn_router.route(self.state, deadline=self.deadline)
         if not routing.has_roles:
             self.state.policy_has_no_roles()
@@ -123,7 +127,6 @@ class CoordinationLoop:
         routed = routing.event(self.state.turn, turn.clients[0].name, role, source)
         self._routed.append(routed)
         yield routed
-        several = self.budget.max_turns > 1
         if several:
             yield Progress(f"turn {turn.number}: {role} {turn.clients[0].name}")
         calls = TurnCalls(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from kubefugu_coordination.clock import Clock, Deadline
-from kubefugu_coordination.workers.breaker import DEFAULT_BREAKER, Breaker, BreakerSettings
+from kubefugu_coordination.workers.breaker import DEFAULT_BREAKER, Breaker, BreakerSettings, BreakerState
 from kubefugu_coordination.workers.classify import asked_pause_s
 from kubefugu_coordination.workers.limits import Limiter
 from kubefugu_core.errors import (
@@ -20,6 +22,7 @@ from kubefugu_core.errors import (
 )
 from kubefugu_core.pool import WorkerSpec
 
+_log = structlog.get_logger()
 _EWMA_SHARE = 0.2
 _PATIENCE_S = 5.0
 """A caller's own deadline blames the worker only when it has waited at least this long."""
@@ -79,6 +82,13 @@ class Admission:
             f"Worker {self._worker} failed repeatedly and rests.", metadata={"worker": self._worker, "circuit": "open"}
         )
 
+    def breaker_failed(self, reason: str) -> None:
+        """The worker is to blame for a failure; say so once when that opens its circuit."""
+        before = self.breaker.state
+        self.breaker.failed()
+        if before is BreakerState.CLOSED and self.breaker.state is BreakerState.OPEN:
+            _log.warning("worker_circuit_opened", worker=self._worker, reason=reason)
+
     def ended(self, lease: Lease, outcome: str) -> None:
         """Book the end of a call."""
         self.limiter.release()
@@ -126,7 +136,7 @@ class Lease:
         if (pause_s := asked_pause_s(error)) is not None:
             admission.limiter.pause(min(pause_s, _LONGEST_PAUSE_S))
         if self._blames_worker(error):
-            admission.breaker.failed()
+            admission.breaker_failed(spec_of(error).reason)
         else:
             admission.breaker.released()
         admission.ended(self, spec_of(error).reason)

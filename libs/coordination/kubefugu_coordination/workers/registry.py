@@ -19,7 +19,7 @@ from kubefugu_coordination.workers.cache import ReplyCache
 from kubefugu_coordination.workers.client import DEFAULT_RETRY, RetryPolicy, WorkerClient
 from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_coordination.workers.transport import AiohttpTransport, HttpTransport
-from kubefugu_core.errors import DataError, ModelNotFoundError
+from kubefugu_core.errors import KubefuguError, ModelNotFoundError
 from kubefugu_core.pool import WorkerPool, WorkerSpec, load_pool
 
 _log = structlog.get_logger()
@@ -127,7 +127,7 @@ class PoolFile:
         try:
             pool = await asyncio.to_thread(load_pool, self._path)
             self._on_change(pool)
-        except DataError as error:
+        except KubefuguError as error:
             _log.error("pool_file_refused", path=str(self._path), reason=error.message)
             return False
         _log.info("pool_changed", pool=pool.metadata.name, workers=len(pool.spec.workers))

@@ -67,11 +67,20 @@ class BufferedDecisions:
         """Write everything pending. Raises UnavailableError; then what is not written stays pending."""
         while self._pending:
             batch = list(self._pending.items())[: self._max_batch]
-            await self._store.put_many([record.stored() for _, record in batch])
+            await self._store.put_many([stored for _, record in batch if (stored := self._stored(record)) is not None])
             for key, record in batch:
                 # A newer version of the same record may have come in meanwhile.
                 if self._pending.get(key) is record:
                     del self._pending[key]
+
+    def _stored(self, record: PendingDecision) -> StoredDecision | None:
+        try:
+            return record.stored()
+        except (TypeError, ValueError) as error:
+            # One record that cannot be written as JSON must not hold up the others.
+            _log.error("decision_not_renderable", record_id=record.record_id, reason=str(error))
+            self.dropped += 1
+            return None
 
     async def run(self) -> None:
         """Write what comes in, until cancelled."""
