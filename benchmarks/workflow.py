@@ -1,0 +1,193 @@
+"""How close a workflow's wall time comes to its critical path: 5-step graphs, 32 at a time, scripted worker latencies.
+
+    python benchmarks/workflow.py [--quick] [--json FILE]
+
+Everything is real but the workers' thinking: executor and Conductor run as processes, planner and workers are a local HTTP
+server that waits as long as each prompt says (benchmarks/_scripted.py). A plan's critical path is the planner's latency plus
+the longest chain of its steps' latencies; no schedule can be faster. `serial` is what running the steps one after the other
+would take. Executor, Conductor, workers and clients share the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
+from kubefugu_coordination.workflow.plan import Plan, Step, render_lists, used_steps
+from kubefugu_core.rpc import open_channel
+
+HERE = Path(__file__).resolve().parent
+WORKERS = ("w0", "w1", "w2", "w3")
+STEPS = 5
+CONCURRENT = 32
+PLANNER_S = 0.15
+LATENCY_S = (0.2, 1.0)
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question that brings its own plan."""
+
+    question: str
+    critical_s: float
+    serial_s: float
+
+
+def make_task(random: np.random.Generator) -> Task:
+    """A graph of five steps; chains, stars and what lies between, with latencies drawn for each step."""
+    density = random.uniform(0, 1)
+    access = [{seen for seen in range(index) if random.random() < density} for index in range(STEPS)]
+    access[-1] |= set(range(STEPS - 1)) - used_steps([sorted(seen) for seen in access])
+    while missing := set(range(STEPS)) - used_steps([sorted(seen) for seen in access]):
+        access[-1] |= missing
+    latencies = random.uniform(*LATENCY_S, size=STEPS).round(3)
+    steps = [
+        Step(str(random.choice(WORKERS)), f"wait {latency:.3f}", tuple(sorted(seen)))
+        for latency, seen in zip(latencies, access, strict=True)
+    ]
+    plan = Plan(tuple(steps))
+    text = render_lists(plan, {name: number for number, name in enumerate(WORKERS)})
+    critical_s = PLANNER_S + plan.critical_path(lambda index: float(latencies[index]))
+    return Task(f"PLAN\n{text}", critical_s, PLANNER_S + float(latencies.sum()))
+
+
+async def run_task(stub: executor_pb2_grpc.ExecutorServiceStub, task: Task, number: int) -> float:
+    """Wall time of one request, in seconds; anything but a whole workflow ends the benchmark."""
+    body = {"model": "fugu-ultra", "messages": [{"role": "user", "content": task.question}]}
+    request = executor_pb2.ExecuteRequest(
+        chat_request_json=json.dumps(body).encode(), request_id=f"chatcmpl-{number:032x}", created=1, tenant="benchmark"
+    )
+    ended, done = 0, False
+    started = time.perf_counter()
+    async for response in stub.Execute(request, timeout=60):
+        ended += response.HasField("step_ended")
+        done = done or response.HasField("done")
+    wall_s = time.perf_counter() - started
+    if not done or ended != STEPS:
+        raise SystemExit(f"request {number}: {ended} of {STEPS} steps ended, done: {done}")
+    return wall_s
+
+
+async def measure(target: str, tasks: list[list[Task]], processes: list[psutil.Process]) -> tuple[list[list[float]], float]:
+    """Wall times of each round (the first one warms up and is not counted), and CPU seconds of executor and Conductor."""
+    async with open_channel(target) as channel:
+        stub = executor_pb2_grpc.ExecutorServiceStub(channel)
+        await stub.ListModels(executor_pb2.ListModelsRequest(), timeout=60, wait_for_ready=True)
+        walls, number, cpu_s = [], 0, 0.0
+        for round_number, batch in enumerate([tasks[0], *tasks]):
+            before = sum(_cpu_s(process) for process in processes)
+            found = await asyncio.gather(*(run_task(stub, task, number + index) for index, task in enumerate(batch)))
+            number += len(batch)
+            if round_number:
+                walls.append(found)
+                cpu_s += sum(_cpu_s(process) for process in processes) - before
+        return walls, cpu_s
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+@contextmanager
+def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process until the block ends."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBEFUGU_")}
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, env=environment)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def pool(port: int, names: tuple[str, ...]) -> str:
+    """A pool manifest, as JSON."""
+    url = f"http://127.0.0.1:{port}/v1"
+    workers = [{"name": name, "model": name, "url": url} for name in names]
+    metadata = {"name": "benchmark"}
+    return json.dumps(
+        {"apiVersion": "kubefugu.dev/v1alpha1", "kind": "WorkerPool", "metadata": metadata, "spec": {"workers": workers}}
+    )
+
+
+def figures(tasks: list[list[Task]], walls: list[list[float]], cpu_s: float) -> dict[str, float]:
+    """Ratios are taken plan by plan; the headline is their mean over all plans."""
+    pairs = [(wall, task) for batch, found in zip(tasks, walls, strict=True) for wall, task in zip(found, batch, strict=True)]
+    ratios = sorted(wall / task.critical_s for wall, task in pairs)
+    return {
+        "wall_over_critical_path": statistics.mean(ratios),
+        "wall_over_critical_path_p95": ratios[round(0.95 * (len(ratios) - 1))],
+        "wall_over_critical_path_max": ratios[-1],
+        "overhead_ms_mean": statistics.mean(wall - task.critical_s for wall, task in pairs) * 1000,
+        "serial_over_critical_path": statistics.mean(task.serial_s / task.critical_s for _, task in pairs),
+        "critical_path_s_mean": statistics.mean(task.critical_s for _, task in pairs),
+        "cpu_ms_per_plan": cpu_s / len(pairs) * 1000,
+        "plans": float(len(pairs)),
+    }
+
+
+def run(rounds: int) -> dict[str, float]:
+    """Start everything, measure, stop everything."""
+    random = np.random.default_rng(SEED)
+    tasks = [[make_task(random) for _ in range(CONCURRENT)] for _ in range(rounds)]
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        scripted = stack.enter_context(
+            running(str(HERE / "_scripted.py"), "--planner-ms", str(PLANNER_S * 1000), log=folder / "workers.log")
+        )
+        assert scripted.stdout is not None
+        port = int(scripted.stdout.readline())
+        (folder / "pool.json").write_text(pool(port, WORKERS))
+        (folder / "planner.json").write_text(pool(port, ("planner",)))
+        conductor, executor = f"unix:{folder}/conductor.sock", f"unix:{folder}/executor.sock"
+        arguments = ("--pool-file", f"{folder}/planner.json", "--listen", conductor)
+        planning = stack.enter_context(running("-m", "kubefugu_conductor", *arguments, log=folder / "conductor.log"))
+        arguments = ("--pool-file", f"{folder}/pool.json", "--listen", executor, "--conductor-target", conductor)
+        stores = ("--decisions-url", f"sqlite:///{folder}/decisions.db", "--state-url", f"sqlite:///{folder}/state.db")
+        executing = stack.enter_context(
+            running(
+                "-m", "kubefugu_executor", *arguments, *stores, "--router-target", f"unix:{folder}/none", log=folder / "e.log"
+            )
+        )
+        processes = [psutil.Process(planning.pid), psutil.Process(executing.pid)]
+        walls, cpu_s = asyncio.run(measure(executor, tasks, processes))
+    return figures(tasks, walls, cpu_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Wall time of workflows against their critical path.")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 10")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    result = {name: round(value, 4) for name, value in run(3 if options.quick else 10).items()}
+    for name, value in result.items():
+        print(f"{name}: {value:g}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
