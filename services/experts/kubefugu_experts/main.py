@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import structlog
 import uvicorn
@@ -61,9 +64,19 @@ def _config(settings: ExpertsSettings, api: ExpertsApi) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Logs the address: with port 0 it is known only now."""
+    """Returns at SIGTERM and SIGINT instead of dying of them, and says where it listens: with port 0 that is known only then."""
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        addresses = [socket.getsockname() for server in self.servers for socket in server.sockets]
-        _log.info("experts_ready", addresses=[f"{address[0]}:{address[1]}" for address in addresses])
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn's own handlers would raise the signal again after the drain, and the children would not be closed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and log the address."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            _log.info("experts_ready", host=host, port=port)

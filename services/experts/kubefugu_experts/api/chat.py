@@ -32,6 +32,8 @@ def to_question(request: ChatRequest) -> Question:
     """The last user message with the user's earlier ones. Raises InvalidRequestError, UnsupportedFeatureError."""
     for capability, field in request.needs.items():
         raise UnsupportedFeatureError(f"The model '{request.model}' does not support {capability.value}.", field=field)
+    if (request.body.get("n") or 1) > 1:
+        raise UnsupportedFeatureError("Only n=1 is supported: there is one answer.", field="n")
     texts = [_text(message) for message in request.messages if message["role"] == "user"]
     if not texts:
         raise InvalidRequestError("There is no user message to answer.", field="messages")
@@ -87,7 +89,7 @@ def complete(request: ChatRequest, reply: Reply) -> Completion:
     finish = "stop"
     if not refused:
         text = _cut_at_stop(text, request.body.get("stop"))
-        text, finish = _cut_at_length(text, request.max_output_tokens)
+        text, finish = _cut_at_length(text, request.body.get("max_completion_tokens") or request.body.get("max_tokens"))
     return Completion(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         created_s=int(time.time()),

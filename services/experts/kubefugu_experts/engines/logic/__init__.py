@@ -1,0 +1,5 @@
+"""Logic and constraints, decided by z3: propositional formulas, syllogisms, knights and knaves, orderings, integer constraints."""
+
+from kubefugu_experts.engines.logic.engine import make_engine
+
+__all__ = ["make_engine"]

@@ -1,0 +1,148 @@
+"""Puzzles about an order: taller than, finished before, left of."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import z3
+
+from kubefugu_experts.engines.logic.solving import Bool, entails, satisfiable
+
+_UP = ("taller", "older", "faster", "heavier", "bigger", "larger", "richer", "stronger", "smarter", "longer", "higher", "better", "wealthier",
+    "warmer", "hotter", "louder", "brighter", "wiser", "happier", "greater", "more expensive", "more experienced", "deeper", "wider", "newer", "quicker", "harder", "sweeter", "kinder")  # fmt: skip
+_DOWN = ("shorter", "younger", "slower", "lighter", "smaller", "lesser", "poorer", "weaker", "dumber", "briefer", "lower", "worse", "poorer",
+    "colder", "cooler", "quieter", "dimmer", "sillier", "sadder", "less", "cheaper", "less experienced", "shallower", "narrower", "older one", "slower one", "softer", "sourer", "meaner")  # fmt: skip
+_SCALE = {**dict.fromkeys(_UP, 1), **dict.fromkeys(_DOWN, -1)}
+_BEFORE = r"(?:before|ahead of|earlier than|in front of|sooner than|to the left of|left of|above)"
+_AFTER = r"(?:after|behind|later than|to the right of|right of|below)"
+_NAME = r"([A-Z][a-zA-Z]*)"
+_WORD = "|".join(sorted((word.replace(" ", r"\s") for word in _SCALE), key=len, reverse=True))
+_COMPARED = re.compile(
+    rf"\b{_NAME} (?:is|was|are|runs|ran|weighs|earns|has|scored|finished|swam|drives|jumped) (not )?(?:much |slightly |a bit |even )?({_WORD})(?: points| money)? than {_NAME}\b"
+)
+_PLACED = re.compile(
+    rf"\b{_NAME} (?:is|was|are|sits?|sat|stands?|stood|finished|finishes|came|comes|arrived|arrives|ended|placed|crossed the (?:finish )?line|got (?:here|there|in)|lives|was born)(?: in)?(?: immediately| directly| right| just| somewhere)? ({_BEFORE}|{_AFTER}) {_NAME}\b"
+)
+_CHAIN = re.compile(
+    rf"\b{_NAME} (?:is|was) ({_WORD}) than {_NAME},? (?:who|which|and \3|but \3) (?:is|was) ({_WORD}) than {_NAME}"
+)
+_ENDS = re.compile(rf"\b{_NAME} (?:finished|came|was|is|arrived|placed)(?: in)? (first|last)(?: place)?\b")
+_SUPERLATIVE = re.compile(
+    r"\b(?:who|which(?: (?:one|person|of them|runner|child))?|what)(?: of (?:them|these|the \w+))?(?: is| was| are|'s)? (?:the )?(second |third |2nd |3rd )?(most [a-z]+|least [a-z]+|[a-z]+est)\b",
+    re.IGNORECASE,
+)
+_PLACE_ASKED = re.compile(
+    r"\b(?:who|which(?: (?:one|person|of them|runner|horse))?)(?: of (?:them|these|the \w+))? (?:finished|came|comes|is|was|arrived|won|sits|stands|placed|ended up)(?: in)?(?: the)?(?: race)? ?(first|last|second|third|fourth|1st|2nd|3rd|4th|in the middle|leftmost|rightmost|on the (?:far )?left|on the (?:far )?right|at the (?:front|back|end)|won)?(?: place)?\b",
+    re.IGNORECASE,
+)
+_YES_NO = re.compile(
+    rf"\b(?:[Ii]s|[Ww]as|[Dd]id) {_NAME} (?:finish |come |arrive |definitely |necessarily )?({_WORD}|{_BEFORE}|{_AFTER})(?: than)? {_NAME}\b"
+)
+_LIST = re.compile(
+    r"\b(?:order|rank|arrange|sort|list|put)\b.*\bfrom (?:the )?([a-z]+(?:est)?|first|last) to (?:the )?([a-z]+)", re.IGNORECASE
+)
+_POSITIONS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
+_SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "biggest": 1, "largest": 1, "richest": 1, "strongest": 1, "smartest": 1,
+    "longest": 1, "highest": 1, "best": 1, "wealthiest": 1, "warmest": 1, "hottest": 1, "loudest": 1, "brightest": 1, "wisest": 1, "happiest": 1,
+    "greatest": 1, "deepest": 1, "widest": 1, "newest": 1, "quickest": 1, "hardest": 1, "sweetest": 1, "kindest": 1, "shortest": -1, "youngest": -1,
+    "slowest": -1, "lightest": -1, "smallest": -1, "poorest": -1, "weakest": -1, "lowest": -1, "worst": -1, "coldest": -1, "coolest": -1,
+    "quietest": -1, "cheapest": -1, "dimmest": -1, "saddest": -1, "shallowest": -1, "narrowest": -1, "softest": -1, "most expensive": 1,
+    "most experienced": 1, "least experienced": -1, "least expensive": -1}  # fmt: skip
+_LEFT_OVER = re.compile(
+    r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
+)
+
+
+def solve(text: str) -> str | None:
+    """Who is the tallest? Who finished last? Is Ann older than Bob?"""
+    if match := re.match(r"^((?:order|rank|arrange|sort|list|put)\b[^:]*): (.+)$", text, re.IGNORECASE):
+        text = f"{match[2].rstrip('.')}. {match[1]}"
+    facts, rest = _facts(text)
+    if not facts:
+        return None
+    people = list(dict.fromkeys(name for pair in facts for name in pair))
+    if len(people) > 12:
+        return None
+    ranks = {name: z3.Int(f"rank:{name}") for name in people}
+    constraints: list[Bool] = [ranks[more] > ranks[less] for more, less in facts]
+    constraints += [z3.Distinct(list(ranks.values())), *(z3.And(rank >= 0, rank < len(people)) for rank in ranks.values())]
+    for name, place in _ENDS.findall(rest):
+        if name in ranks:
+            constraints.append(ranks[name] == (len(people) - 1 if place == "first" else 0))
+    if not satisfiable(constraints):
+        return "That is impossible: the statements contradict each other."
+    return _asked(text, rest, ranks, constraints)
+
+
+def _facts(text: str) -> tuple[list[tuple[str, str]], str]:
+    """(more, less) pairs, where "more" is also "earlier"; and the text without the questions."""
+    question = re.search(
+        r"(?:^|[.;!?,]\s+)((?:who|which|what|is [A-Z]|was [A-Z]|did [A-Z]|order|rank|arrange|sort|list|put|so who|then who)\b.*)$",
+        text,
+        re.IGNORECASE,
+    )
+    stated = text[: question.start(1)] if question else text
+    facts: list[tuple[str, str]] = []
+    for match in _CHAIN.finditer(stated):
+        for first, word, second in ((match[1], match[2], match[3]), (match[3], match[4], match[5])):
+            facts.append((first, second) if _SCALE[word] > 0 else (second, first))
+    for first, negated, word, second in _COMPARED.findall(stated):
+        if negated:
+            continue
+        facts.append((first, second) if _SCALE[word] > 0 else (second, first))
+    for first, relation, second in _PLACED.findall(stated):
+        facts.append((first, second) if re.fullmatch(_BEFORE, relation) else (second, first))
+    rest = _PLACED.sub(" ", _COMPARED.sub(" ", _CHAIN.sub(" ", stated)))
+    unexplained = _ENDS.sub(" ", rest)
+    if not _LEFT_OVER.match(unexplained):
+        return [], rest
+    words = {word for _, _, word, _ in _COMPARED.findall(stated)}
+    return (facts if len({abs(_SCALE[word]) for word in words} or {1}) == 1 else []), rest
+
+
+def _asked(text: str, rest: str, ranks: dict[str, Bool], constraints: list[Bool]) -> str | None:
+    if match := _YES_NO.search(text):
+        first, word, second = match[1], match[2], match[3]
+        if first in ranks and second in ranks:
+            up = _SCALE.get(word, 1 if re.fullmatch(_BEFORE, word) else -1)
+            more, less = (first, second) if up > 0 else (second, first)
+            if entails(constraints, ranks[more] > ranks[less]):
+                return f"Yes, {first} is {word}{' than' if word in _SCALE else ''} {second}."
+            if entails(constraints, ranks[less] > ranks[more]):
+                return f"No, {second} is {word}{' than' if word in _SCALE else ''} {first}."
+            return "It cannot be determined."
+    if match := _LIST.search(text):
+        order = sorted(
+            ranks, key=lambda name: -sum(entails(constraints, ranks[name] > ranks[other]) for other in ranks if other != name)
+        )
+        if any(not entails(constraints, ranks[first] > ranks[second]) for first, second in pairwise(order)):
+            return "The order cannot be determined."
+        descending = match[1].lower() == "first" or _SUPERLATIVES.get(match[1].lower(), 1) > 0
+        return f"The order is {', '.join(order if descending else order[::-1])}."
+    if match := _SUPERLATIVE.search(text):
+        direction = _SUPERLATIVES.get(match[2].lower())
+        if direction is None:
+            return None
+        place = {"second": 1, "2nd": 1, "third": 2, "3rd": 2}.get((match[1] or "").strip().lower(), 0)
+        return _who(ranks, constraints, place if direction > 0 else -1 - place, f"the {match[1] or ''}{match[2].lower()}")
+    if match := _PLACE_ASKED.search(text):
+        word = (match[1] or ("first" if " won" in match[0].lower() else "")).lower()
+        if not word:
+            return None
+        if word in ("in the middle",):
+            return _who(ranks, constraints, len(ranks) // 2, word) if len(ranks) % 2 else None
+        place = _POSITIONS.get(word, 0 if "left" in word or "front" in word or word == "won" else -1)
+        return _who(ranks, constraints, place, word)
+    return None
+
+
+def _who(ranks: dict[str, Bool], constraints: list[Bool], place: int, what: str) -> str | None:
+    """The only one who can have a rank; place 0 is the top, -1 the bottom."""
+    if not -len(ranks) <= place < len(ranks):
+        return None
+    wanted = len(ranks) - 1 - place if place >= 0 else -1 - place
+    possible = [name for name, rank in ranks.items() if satisfiable([*constraints, rank == wanted])]
+    if len(possible) == 1:
+        return f"{possible[0]} is {what}."
+    return f"It cannot be determined: it may be {' or '.join(possible)}."

@@ -1,0 +1,432 @@
+"""Propositional formulas: parsing into z3 and the questions about them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import z3
+
+from kubefugu_experts.engines.logic.solving import Bool, entails, model, satisfiable
+
+MAX_VARIABLES = 12
+_MAX_ROWS = 16
+
+_WORDS: tuple[tuple[str, str], ...] = (
+    (r"\bif and only if\b|\biff\b|\bis equivalent to\b|<=>|<->|<-->|⇔|↔|≡|⟺", " ↔ "),
+    (r"\bimplies\b|\bonly if\b|-->|->|=>|⇒|⊃|⟹|\bimply\b", " → "),
+    (r"\bexclusive or\b|\bxor\b|⊕|⊻", " ⊕ "),
+    (r"\bnand\b|↑", " ↑ "),
+    (r"\bnor\b(?! not)|↓", " ↓ "),
+    (r"\band\b|&&|&|/\\|∧|\bbut\b|·", " ∧ "),
+    (r"\bor\b|\|\||\||\\/|∨", " ∨ "),
+    (r"\bit is not the case that\b|\bit is false that\b|\bnot\b|~|!(?!=)|¬|\bneg\b", " ¬ "),
+    (r"\btrue\b|⊤", " ⊤ "),
+    (r"\bfalse\b|⊥", " ⊥ "),
+)
+_TOKEN = re.compile(
+    r"\s*([A-Za-z](?![A-Za-z])(?:_?\d)?|[()\[\]↔→⊕↑↓∧∨¬⊤⊥]|\bif\b|\bthen\b|\bboth\b|\beither\b|,)", re.IGNORECASE
+)
+_BINARY = {"↔": 1, "→": 2, "⊕": 3, "↓": 3, "∨": 3, "↑": 4, "∧": 4}
+
+
+class NotAFormulaError(ValueError):
+    """The text is no propositional formula."""
+
+
+class Formula:
+    """A parsed formula: its z3 form, its variables in order, its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip(" .,;:?'\"")
+        self._symbols = _symbolize(self.text)
+        self._position = 0
+        self.names: list[str] = []
+        self.z3: Bool = self._expression(0)
+        if self._position != len(self._symbols):
+            raise NotAFormulaError(text)
+        if len(self.names) > MAX_VARIABLES:
+            raise NotAFormulaError("too many variables")
+
+    def _peek(self) -> str:
+        return self._symbols[self._position] if self._position < len(self._symbols) else ""
+
+    def _take(self) -> str:
+        symbol = self._peek()
+        if not symbol:
+            raise NotAFormulaError(self.text)
+        self._position += 1
+        return symbol
+
+    def _expression(self, least: int, depth: int = 0) -> Bool:
+        if depth > 60:
+            raise NotAFormulaError("nested too deeply")
+        left = self._unary(depth)
+        while (power := _BINARY.get(self._peek(), 0)) > 0 and power >= max(least, 1):
+            operator = self._take()
+            right = self._expression(power if operator == "→" else power + 1, depth + 1)
+            left = _combine(operator, left, right)
+        return left
+
+    def _unary(self, depth: int) -> Bool:
+        symbol = self._take()
+        if symbol == "¬":
+            return z3.Not(self._unary(depth + 1))
+        if symbol in ("both", "either"):
+            return (
+                self._unary(depth + 1) if self._peek() == "(" else self._expression(3 if symbol == "either" else 4, depth + 1)
+            )
+        if symbol == "if":
+            condition = self._expression(1, depth + 1)
+            if self._peek() == ",":
+                self._take()
+            if self._peek() == "then":
+                self._take()
+            return z3.Implies(condition, self._expression(2, depth + 1))
+        if symbol in "([":
+            inner = self._expression(0, depth + 1)
+            if self._take() not in ")]":
+                raise NotAFormulaError(self.text)
+            return inner
+        if symbol in "⊤⊥":
+            return z3.BoolVal(symbol == "⊤")
+        if re.fullmatch(r"[A-Za-z](?:_?\d)?", symbol):
+            if symbol not in self.names:
+                self.names.append(symbol)
+            return z3.Bool(symbol)
+        raise NotAFormulaError(self.text)
+
+
+def _symbolize(text: str) -> list[str]:
+    text = re.sub(
+        r"\b([A-Za-z]) (?:is|are) (true|false)\b", lambda match: match[1] if match[2] == "true" else f"not {match[1]}", text
+    )
+    for pattern, symbol in _WORDS:
+        text = re.sub(pattern, symbol, text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[\s)\w]) v (?=[\s(\w¬])", " ∨ ", text)
+    text = re.sub(r"(?<=[\s)\w]) \^ (?=[\s(\w¬])", " ∧ ", text)
+    symbols: list[str] = []
+    position = 0
+    text = text.strip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or len(symbols) > 200:
+            raise NotAFormulaError(text)
+        symbols.append(match[1].lower() if len(match[1]) > 1 and match[1].isalpha() else match[1])
+        position = match.end()
+    if not symbols or not any(symbol.isalpha() or symbol in "⊤⊥" for symbol in symbols):
+        raise NotAFormulaError(text)
+    return symbols
+
+
+def _combine(operator: str, left: Bool, right: Bool) -> Bool:
+    match operator:
+        case "↔":
+            return left == right
+        case "→":
+            return z3.Implies(left, right)
+        case "⊕":
+            return z3.Xor(left, right)
+        case "∨":
+            return z3.Or(left, right)
+        case "↓":
+            return z3.Not(z3.Or(left, right))
+        case "↑":
+            return z3.Not(z3.And(left, right))
+        case _:
+            return z3.And(left, right)
+
+
+def is_compound(formula: Formula) -> bool:
+    """More than one letter or an operator: "A" alone is mostly the English article."""
+    return len(formula.names) > 1 or bool(re.search(r"[¬→↔∧∨~&|]|\bnot\b|\bor\b|\band\b|->|=>", formula.text))
+
+
+def _pieces(text: str) -> list[str]:
+    """Formulas separated by commas, semicolons or numbers."""
+    text = re.sub(r"(?:^|\s)\(?\d\s*[.)]\s*", "; ", text)
+    pieces = [piece for piece in re.split(r"[,;]\s*(?:and\s+)?|\.\s+", text) if piece.strip(" .")]
+    return [re.sub(r"^(?:and|that)\s+", "", piece.strip()) for piece in pieces]
+
+
+_F = r"(.+?)"
+_LOGICAL = r"(?:propositional |logical |boolean |following |given )*(?:formula|statement|proposition|expression|sentence|compound proposition)?"
+_CLASSIFY = (
+    re.compile(
+        rf"^(?:is|check (?:if|whether)|determine (?:if|whether)|decide (?:if|whether)|does|if|whether) (?:the )?{_LOGICAL}:? ?{_F}[:,]? (?:is )?(?:always |logically |necessarily )?(?:an? )?(tautology|tautological|valid|always true|logically true|logically valid|contradiction|contradictory|always false|unsatisfiable|satisfiable|consistent|contingent|contingency|true|false)(?:(?:,? or| nor)? (?:an? |is it )?(?:not|tautology|contradiction|contingency|contingent|satisfiable|unsatisfiable|neither))*(?: formula| statement| in all cases| under every (?:assignment|interpretation)| for all (?:truth )?values(?: of .*)?)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:classify|what (?:kind|type) of (?:formula|proposition|statement) is) (?:the )?{_LOGICAL}:? ?{_F}(?: as (?:an? )?(?:tautology|contradiction|contingency|contingent)[, ]*(?:(?:or )?(?:an? )?(?:tautology|contradiction|contingency|contingent)[, ]*)*)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:is|are) (?:there|any) (?:an? |any )?(?:truth )?(?:assignment|valuation|interpretation|model)s?(?: of (?:truth )?values)? (?:that (?:makes?|satisfies|satisfy)|making|satisfying|for) {_F}(?: true)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^can {_F} (?:ever )?be (true|satisfied|false)(?: together| at the same time| simultaneously)?$", re.IGNORECASE
+    ),
+)
+
+
+def classify(text: str) -> str | None:
+    """Is p or not p a tautology? Is (a and not a) satisfiable?"""
+    for pattern in _CLASSIFY:
+        match = pattern.match(text)
+        if match is None:
+            continue
+        formula = Formula(match[1])
+        if not is_compound(formula):
+            return None
+        asked = match[2].lower() if pattern.groups > 1 else ""
+        if asked in ("true", "false") and re.search(r"\b(?:always|necessarily|logically)\b", text, re.IGNORECASE):
+            asked = f"always {asked}"
+        return _classified(formula, asked)
+    return None
+
+
+def _classified(formula: Formula, asked: str) -> str:
+    can, must = satisfiable([formula.z3]), not satisfiable([z3.Not(formula.z3)])
+    kind = (
+        "a tautology (true under every assignment)"
+        if must
+        else "a contingency (true under some assignments, false under others)"
+        if can
+        else "a contradiction (false under every assignment)"
+    )
+    if "tautolog" in asked or asked in ("valid", "always true", "logically true", "logically valid"):
+        return f"{'Yes' if must else 'No'}, it is {kind}."
+    if asked.startswith("contradict") or asked in ("always false", "unsatisfiable"):
+        return f"{'No' if can else 'Yes'}, it is {kind}."
+    if asked.startswith("contingen"):
+        return f"{'Yes' if can and not must else 'No'}, it is {kind}."
+    if can and not must:
+        return f"Yes, it is satisfiable, for example with {tell_model(formula)}; it is not a tautology."
+    return f"{'Yes' if can else 'No'}, it is {'satisfiable and ' if can else 'unsatisfiable: '}{kind}."
+
+
+def tell_model(formula: Formula) -> str:
+    """An assignment that makes the formula true: "A = true, B = false"."""
+    found = model([formula.z3])
+    if found is None:
+        return "none"
+    return ", ".join(
+        f"{name} = {'true' if z3.is_true(found.eval(z3.Bool(name), model_completion=True)) else 'false'}"
+        for name in formula.names
+    )
+
+
+_EQUIVALENT = (
+    re.compile(
+        rf"^(?:are|is|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?{_F} (?:and|&|,|vs) {_F} (?:are )?(?:logically )?(?:equivalent|the same|equal)(?: to each other)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:is|does|are|do) (?:the )?(?:formula|statement|proposition|expression)?:? ?{_F} (?:logically )?(?:equivalent to|the same as|equal to|equal) {_F}$",
+        re.IGNORECASE,
+    ),
+)
+
+
+def equivalent(text: str) -> str | None:
+    """Are p -> q and not q -> not p equivalent?"""
+    for pattern in _EQUIVALENT:
+        for left, right in _splits(text, pattern):
+            try:
+                first, second = Formula(left), Formula(right)
+            except NotAFormulaError:
+                continue
+            if not (is_compound(first) or is_compound(second)):
+                continue
+            same = not satisfiable([first.z3 != second.z3])
+            return f"{'Yes' if same else 'No'}, they are {'' if same else 'not '}logically equivalent."
+    return None
+
+
+def _splits(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    """Every way to part "F and G" into two formulas, for "and" may also be an operator."""
+    match = pattern.match(text)
+    if match is None:
+        return
+    if " and " not in text.lower():
+        yield match[1], match[2]
+        return
+    body = re.sub(
+        r"^(?:are|is|does|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?",
+        "",
+        text,
+        flags=re.IGNORECASE,
+    )
+    body = re.sub(r" (?:are )?(?:logically )?(?:equivalent|the same|equal)(?: to each other)?$", "", body, flags=re.IGNORECASE)
+    for separator in (r" equivalent to ", r" the same as ", r" equal to ", r" and "):
+        for found in re.finditer(separator, body, re.IGNORECASE):
+            left, right = body[: found.start()], body[found.end() :]
+            if left.count("(") == left.count(")"):
+                yield left.strip(" '\""), right.strip(" '\"")
+    yield match[1], match[2]
+
+
+_FOLLOW = r"(?:does it (?:logically |necessarily )?follow that|can (?:we|you|one|i) (?:logically |validly )?(?:conclude|infer|deduce|derive)(?: that)?|does this (?:entail|imply)|does that (?:entail|imply)|do these (?:entail|imply)|is it (?:valid|correct|logical) to conclude(?: that)?|is it (?:necessarily )?(?:true|the case) that|must it be (?:true|the case) that|does|is|must)"
+_ENTAILMENT = (
+    re.compile(
+        rf"^(?:from|given(?: that)?|if|suppose(?: that)?|assume(?: that)?|assuming(?: that)?|let|premises?:?|knowing(?: that)?|the premises(?: are)?:?|since)?:? ?{_F}[,.;]? {_FOLLOW}:? {_F}(?: (?:follow|follows|hold|holds|be true|true|necessarily true|have to be true|follow logically|be derived|valid|necessarily hold))?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:do|does) (?:the )?(?:premises?|formulas?|statements?)?:? ?{_F} (?:logically )?(?:entails?|implies|imply|yield|prove) {_F}$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:is )?(?:the argument|the inference|this argument|the following argument)?:? ?(?:premises?:? ?)?{_F}[,.;]? (?:conclusion:|therefore,?|hence,?|so,?|thus,?|⊢|\|-|∴|\|=|⊨|entails) {_F}[,.;?]*(?: (?:is (?:this|the|that)(?: argument| inference)? )?(?:valid|a valid argument|correct|logically valid|sound))?(?: argument)?$",
+        re.IGNORECASE,
+    ),
+)
+
+
+def entailment(text: str) -> str | None:
+    """From p -> q and p, does it follow that q?"""
+    for pattern in _ENTAILMENT:
+        match = pattern.match(text)
+        if match is None:
+            continue
+        try:
+            premises = _premises(match[1])
+            conclusion = Formula(
+                re.sub(
+                    r"[.?,;]? ?is (?:this|the|that)(?: argument| inference)? (?:valid|correct).*$",
+                    "",
+                    match[2],
+                    flags=re.IGNORECASE,
+                )
+            )
+        except NotAFormulaError:
+            continue
+        if not any(is_compound(premise) for premise in premises):
+            continue
+        if not satisfiable([premise.z3 for premise in premises]):
+            return "The premises contradict each other, so everything follows from them."
+        follows = entails([premise.z3 for premise in premises], conclusion.z3)
+        if follows:
+            return f"Yes, {conclusion.text} follows."
+        refuted = entails([premise.z3 for premise in premises], z3.Not(conclusion.z3))
+        return f"No, {conclusion.text} does not follow{': it is false whenever the premises hold' if refuted else ''}."
+    return None
+
+
+def _premises(text: str) -> list[Formula]:
+    text = re.sub(r"^(?:the )?(?:premises?|formulas?|statements?)(?: are)?:? ", "", text.strip(), flags=re.IGNORECASE)
+    try:
+        return [Formula(part) for piece in _pieces(text) for part in _conjuncts(piece)]
+    except NotAFormulaError:
+        return [Formula(piece) for piece in _pieces(text)]
+
+
+def _conjuncts(text: str) -> list[str]:
+    """In a list of premises a plain "and" parts premises ("p -> q and p"), unless it stands in parentheses or after an "if"."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(r"[()]|\b(?:if|then|both|and|that)\b", text, re.IGNORECASE):
+        word = match[0].lower()
+        if word == "(":
+            depth += 1
+        elif word in ("if", "both"):
+            depth += 10
+        elif word == "then":
+            depth = depth % 10
+        elif word == ")":
+            depth -= 1
+        elif word == "and" and depth == 0:
+            parts.append(text[start : match.start()])
+            start = match.end()
+    return [*parts, text[start:]]
+
+
+_VALUES = r"((?:[A-Za-z](?: ?, ?[A-Za-z])*(?: and [A-Za-z])? ?(?:=|is|are|:=)(?: both)? ?(?:true|false|[TF01])(?:,? and |, |; | ?)?)+)"
+_EVALUATE = (
+    re.compile(
+        rf"^(?:if|given(?: that)?|when|suppose(?: that)?|let|assume(?: that)?|with|where) {_VALUES},? (?:then )?(?:what is|what's|what would be|evaluate|determine|find|compute|is)(?: the (?:truth )?value of)?(?: the)? {_LOGICAL}:? ?{_F}(?: true| false| true or false)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"^(?:what is|what's|evaluate|determine|find|compute|is)(?: the (?:truth )?value of)? (?:the )?{_LOGICAL}:? ?{_F}(?: true| false| true or false)?,? (?:if|when|where|given(?: that)?|for|with|assuming(?: that)?) {_VALUES}$",
+        re.IGNORECASE,
+    ),
+)
+
+
+def evaluate(text: str) -> str | None:
+    """If P is true and Q is false, what is P and not Q?"""
+    for number, pattern in enumerate(_EVALUATE):
+        match = pattern.match(text)
+        if match is None:
+            continue
+        values, body = (match[1], match[2]) if number == 0 else (match[2], match[1])
+        formula = Formula(body)
+        assignment = _assignment(values)
+        if not set(formula.names) <= set(assignment) or not (is_compound(formula)):
+            continue
+        fixed = [z3.Bool(name) == z3.BoolVal(value) for name, value in assignment.items()]
+        return f"It is {'true' if satisfiable([*fixed, formula.z3]) else 'false'}."
+    return None
+
+
+def _assignment(text: str) -> dict[str, bool]:
+    assignment = {}
+    for names, value in re.findall(
+        r"([A-Za-z](?: ?, ?[A-Za-z])*(?:,? and [A-Za-z])?) ?(?:=|is|are|:=)(?: both)? ?(true|false|[TF01])\b",
+        text,
+        re.IGNORECASE,
+    ):
+        for name in re.findall(r"\b[A-Za-z]\b", names):
+            assignment[name] = value.lower() in ("true", "t", "1")
+    return assignment
+
+
+_TABLE = re.compile(
+    rf"^(?:(?:what is|what's|give|write|show|make|construct|draw|create|print|build|generate|find|compute) )?(?:the |an? )?truth[- ]table (?:of|for) (?:the )?{_LOGICAL}:? ?{_F}$",
+    re.IGNORECASE,
+)
+_MODELS = re.compile(
+    rf"^(?:how many|what is the number of|the number of|number of|count the) (?:different |distinct |satisfying |truth )*(?:assignments?|models?|interpretations?|valuations?|rows?|solutions?|ways)(?: of (?:the )?(?:truth table|variables))?(?: to)? (?:satisfy|satisfies|make|makes|making|that satisfy|that make|satisfying|does|are there for|of|for|in the truth table of|have) (?:the )?{_LOGICAL}:? ?{_F}(?: true| have| is true| are true)?$",
+    re.IGNORECASE,
+)
+_FIND = re.compile(
+    rf"^(?:find|give|show|what is|name)(?: me)? (?:an? |the |some )?(?:satisfying |truth )*(?:assignment|model|valuation|interpretation|values?)(?: of truth values)?(?: for the variables)? (?:that (?:satisfies|makes|satisfy|make)|satisfying|making|for|of|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
+    re.IGNORECASE,
+)
+
+
+def tables(text: str) -> str | None:
+    """Truth tables, the number of models, one model."""
+    if match := _TABLE.match(text):
+        return _table(Formula(match[1]))
+    if match := _MODELS.match(text):
+        formula = Formula(match[1])
+        return (
+            f"There are {sum(value for _, value in _rows(formula))} satisfying assignments." if is_compound(formula) else None
+        )
+    if match := _FIND.match(text):
+        formula = Formula(match[1])
+        if not is_compound(formula):
+            return None
+        return f"It is true with {tell_model(formula)}." if satisfiable([formula.z3]) else "There is none: it is unsatisfiable."
+    return None
+
+
+def _rows(formula: Formula) -> Iterator[tuple[tuple[bool, ...], bool]]:
+    variables = [z3.Bool(name) for name in formula.names]
+    for values in itertools.product((True, False), repeat=len(variables)):
+        replaced: Any = z3.substitute(
+            formula.z3, *((variable, z3.BoolVal(value)) for variable, value in zip(variables, values, strict=True))
+        )
+        yield values, z3.is_true(z3.simplify(replaced))
+
+
+def _table(formula: Formula) -> str | None:
+    if 2 ** len(formula.names) > _MAX_ROWS or not formula.names:
+        return None
+    lines = [" | ".join([*formula.names, formula.text])]
+    lines += [" | ".join("T" if value else "F" for value in (*values, result)) for values, result in _rows(formula)]
+    return "\n".join(lines)
