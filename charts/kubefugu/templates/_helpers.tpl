@@ -82,7 +82,7 @@ $(REDIS_URL)
 - name: models
   image: {{ include "kubefugu.image" (dict "root" . "image" .Values.models.image) }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  command: ["sh", "-c", "cp -rn /models/. /target/"]
+  command: ["sh", "-c", "cp -r /models/. /target/"]
   securityContext: {{- toYaml .Values.securityContext | nindent 4 }}
   volumeMounts:
     - {name: models, mountPath: /target}

@@ -73,8 +73,16 @@ class Watcher:
         registry = kopf.OperatorRegistry()
         self._register(registry)
         scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        # Without an identity kopf asks for the user's name, which a container's user id need not have.
+        identity: Any = "kubefugu-operator"
         await kopf.operator(
-            registry=registry, settings=_settings(), standalone=True, stop_flag=stop, ready_flag=self.ready, **scope
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            identity=identity,
+            stop_flag=stop,
+            ready_flag=self.ready,
+            **scope,
         )
 
     def _register(self, registry: kopf.OperatorRegistry) -> None:

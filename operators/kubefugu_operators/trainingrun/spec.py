@@ -26,10 +26,10 @@ class Supervised(ApiModel):
         json_schema_extra=_fixed("algorithm.supervised.temperature"),
     )
     """Temperature of the target distribution; auto: chosen on the validation part of the training split."""
-    max_epochs: int = Field(default=200, ge=1, le=100_000, json_schema_extra=_fixed("algorithm.supervised.maxEpochs"))
+    max_epochs: int = Field(default=40, ge=1, le=100_000, json_schema_extra=_fixed("algorithm.supervised.maxEpochs"))
     """Upper bound of epochs; training stops earlier when the validation loss does not fall any more."""
     train_offsets: bool = Field(default=False, json_schema_extra=_fixed("algorithm.supervised.trainOffsets"))
-    """True: spectral (SVF) offsets of the adapted layer are trained too; much slower."""
+    """True: spectral (SVF) offsets of the adapted layer are trained too; refused by drivers that can't."""
     cost_weight: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.supervised.costWeight"))
     """Weight of a worker's cost in its target score; 0: quality alone."""
 
@@ -257,8 +257,8 @@ class TrainingRunSpec(ApiModel):
     """How to train."""
     backbone: Backbone
     """Whose hidden state the head reads."""
-    input_format: Literal["raw", "chat"] = Field(default="raw", json_schema_extra=_fixed("inputFormat"))
-    """How a conversation is rendered for the backbone (ALGORITHMS 1.3)."""
+    input_format: Literal["auto", "raw", "chat"] = Field(default="auto", json_schema_extra=_fixed("inputFormat"))
+    """How a conversation is rendered for the backbone; auto: the better of the two on training rows."""
     data: Data
     """Measured outcomes."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647, json_schema_extra=_fixed("seed"))

@@ -1,0 +1,35 @@
+"""Runs in the client pod: asks the gateway with OpenAI's client and prints one JSON line per answer.
+
+Arguments: seconds to go on asking (0: each question once), then the questions.
+"""
+
+import json
+import sys
+import time
+
+from openai import OpenAI, OpenAIError
+
+client = OpenAI(base_url="http://kubefugu-gateway/v1", api_key="none", max_retries=0, timeout=120)
+
+
+def ask(question: str) -> dict[str, object]:
+    """One answer, or the error."""
+    try:
+        raw = client.chat.completions.with_raw_response.create(
+            model="fugu", messages=[{"role": "user", "content": question}], max_tokens=24
+        )
+    except OpenAIError as error:
+        return {"question": question, "error": str(error)}
+    answer = raw.parse().choices[0].message.content
+    headers = {key.removeprefix("x-kubefugu-"): value for key, value in raw.headers.items() if key.startswith("x-kubefugu-")}
+    return {"question": question, "answer": answer, **headers}
+
+
+seconds, questions = float(sys.argv[1]), sys.argv[2:]
+end = time.monotonic() + seconds
+while True:
+    for text in questions:
+        print(json.dumps(ask(text)), flush=True)
+        time.sleep(0.1 if seconds else 0)
+    if time.monotonic() >= end:
+        break

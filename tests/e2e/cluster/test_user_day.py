@@ -1,0 +1,230 @@
+"""The user's day on a real cluster in kubectl and helm: install, pool, question, training, rollout, rollback, removal.
+
+    make test-e2e        (or: KUBEFUGU_E2E=1 pytest tests/e2e/cluster -s)
+
+Every model answers for real, every optimiser moves real weights; see support/cluster_rig.py for the cluster that it runs on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import cluster_rig as rig
+from support.cluster_rig import Cluster
+from support.paths import REPO
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        os.environ.get("KUBEFUGU_E2E") != "1", reason="brings up a cluster: set KUBEFUGU_E2E=1 or use make test-e2e"
+    ),
+]
+HERE = Path(__file__).parent
+UNITS = "Convert 12 miles to kilometres."
+DATES = "What day of the week is 14 March 2027?"
+TALK = "Say hello to my sister in one sentence."
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Images built and loaded, both charts installed in a namespace with restricted pod security."""
+    rig.build_images()
+    node = rig.start()
+    try:
+        rig.load_images()
+        node.say("images are on the node")
+        node.kubectl("create", "namespace", node.namespace)
+        node.kubectl("label", "namespace", node.namespace, "pod-security.kubernetes.io/enforce=restricted")
+        node.helm("install", "kubefugu-crds", str(REPO / "charts" / "kubefugu-crds"))
+        node.helm("install", "kubefugu", str(REPO / "charts" / "kubefugu"), "-f", str(HERE / "values.yaml"))
+        yield node
+    finally:
+        rig.stop()
+
+
+def ask(cluster: Cluster, *questions: str, seconds: float = 0) -> list[dict[str, Any]]:
+    """Answers from the gateway, asked in the cluster with OpenAI's client."""
+    code = (HERE / "ask.py").read_text()
+    text = cluster.kubectl(
+        "exec", "-i", "client", "--", "python", "-", str(seconds), *questions, stdin=code, timeout_s=300 + seconds
+    )
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class Load(threading.Thread):
+    """Asks all the time until told to end; no request may fail."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(daemon=True)
+        self._cluster = cluster
+        self._ended = threading.Event()
+        self.answers: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            self.answers += ask(self._cluster, UNITS, DATES, seconds=5)
+
+    def end(self) -> list[dict[str, Any]]:
+        """Stop asking; everything that came back."""
+        self._ended.set()
+        self.join(timeout=120)
+        return self.answers
+
+
+def train(cluster: Cluster, name: str, *, seed: int) -> str:
+    """Apply a TrainingRun, watch it, return the version that it published."""
+    manifest = (HERE / "run.yaml").read_text().replace("RUN", name).replace("SEED", str(seed))
+    cluster.apply(manifest)
+    seen: dict[str, None] = {}
+
+    def over() -> Any:
+        told = cluster.condition("trainingrun", name, "Succeeded")
+        line = cluster.kubectl("get", "trainingrun", name, "--no-headers").split()
+        stage = " ".join(line[:-1])
+        if stage not in seen:
+            cluster.say(f"kubectl get tr: {stage}")
+            seen[stage] = None
+        return told if told.get("status") in ("True", "False") else None
+
+    told = cluster.until(f"run {name} is over", over, timeout_s=600)
+    status = cluster.get("trainingrun", name)["status"]
+    assert told["status"] == "True", json.dumps(status, indent=1)
+    assert told["reason"] == "PublishedVersion"
+    assert float(status["result"]["gainLow"]) > 0.05
+    assert float(status["result"]["score"]) > float(status["result"]["baseline"])
+    return str(status["artifact"]["version"])
+
+
+def active(cluster: Cluster, version: str) -> Any:
+    """The policy's status where `version` is active and served by every router."""
+    status = cluster.get("routingpolicy", "main").get("status") or {}
+    ready = cluster.condition("routingpolicy", "main", "Ready")
+    return status if status.get("active") == version and ready.get("status") == "True" else None
+
+
+def test_the_users_day(cluster: Cluster) -> None:
+    pool_of_real_workers(cluster)
+    first = first_head_goes_live(cluster)
+    second = second_head_rolls_out_under_load(cluster, first)
+    rollback_is_one_command(cluster, first, second)
+    upgrade_and_scale(cluster, first)
+    nothing_is_left(cluster)
+
+
+def pool_of_real_workers(cluster: Cluster) -> None:
+    """kubectl apply a pool: its workers run, the executor takes it without a restart, an application gets an answer."""
+    cluster.apply((HERE / "client.yaml").read_text())
+    cluster.apply((HERE / "pool.yaml").read_text())
+    cluster.until(
+        "pool is ready with every worker",
+        lambda: cluster.condition("workerpool", "default", "Ready").get("reason") == "AllWorkersHealthy",
+        timeout_s=300,
+    )
+    for name in ("gateway", "executor", "router", "conductor", "operator"):
+        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=180s", timeout_s=200)
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    cluster.say(cluster.kubectl("get", "workerpools").strip())
+    (answer,) = ask(cluster, TALK)
+    assert answer.get("answer"), answer
+    assert answer["worker"] == "smollm2"
+    restarts = cluster.kubectl(
+        "get",
+        "pods",
+        "-l",
+        "app.kubernetes.io/component=executor",
+        "-o",
+        "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    )
+    assert restarts.split() == ["0"]
+
+
+def first_head_goes_live(cluster: Cluster) -> str:
+    """kubectl apply a training run: a head is trained on measured outcomes, published and served; routing follows it."""
+    cluster.kubectl("create", "configmap", "outcomes", f"--from-file={HERE / 'outcomes.jsonl'}")
+    cluster.apply((HERE / "policy.yaml").read_text())
+    version = train(cluster, "first", seed=42)
+    cluster.until(f"{version} is active on every router", lambda: active(cluster, version), timeout_s=60)
+    cluster.say(cluster.kubectl("get", "routingpolicies").strip())
+    for answer in ask(cluster, UNITS, DATES, TALK):
+        cluster.say(json.dumps(answer))
+        assert answer["policy-version"] == version
+    units, dates, talk = ask(cluster, UNITS, DATES, TALK)
+    assert (units["worker"], dates["worker"], talk["worker"]) == ("units", "dates", "smollm2")
+    assert "19.3" in units["answer"]
+    return version
+
+
+def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
+    """A second run: its version goes through the canary steps while requests come in, and none is lost."""
+    load = Load(cluster)
+    load.start()
+    steps: list[str] = []
+
+    def promoted(version: str) -> Any:
+        status = cluster.get("routingpolicy", "main").get("status") or {}
+        stage = status.get("canary", "")
+        if stage and (not steps or steps[-1] != stage):
+            steps.append(stage)
+            cluster.say(f"canary: {stage}")
+        return active(cluster, version)
+
+    version = train(cluster, "second", seed=7)
+    assert version != first
+    status = cluster.until(f"{version} was promoted", lambda: promoted(version), timeout_s=180, every_s=0.5)
+    answers = load.end()
+    failed = [answer for answer in answers if "error" in answer]
+    assert not failed, failed[:3]
+    by_version = Counter(answer["policy-version"] for answer in answers)
+    cluster.say(f"{len(answers)} answers under load, none failed: {dict(by_version)}")
+    assert by_version[first]
+    assert by_version[version]
+    assert [step.split()[-1] for step in steps if not step.endswith(" 0%")] == ["30%", "60%"]
+    assert status["previous"] == first
+    return version
+
+
+def rollback_is_one_command(cluster: Cluster, first: str, second: str) -> None:
+    """kubectl patch of one field brings the earlier version back."""
+    cluster.kubectl("patch", "routingpolicy", "main", "--type=merge", "-p", json.dumps({"spec": {"pin": first}}))
+    cluster.until(f"{first} is active again", lambda: active(cluster, first), timeout_s=60)
+    (answer,) = ask(cluster, UNITS)
+    assert answer["policy-version"] == first
+    states = {entry["name"]: entry["state"] for entry in cluster.get("routingpolicy", "main")["status"]["versions"]}
+    assert states == {first: "Active", second: "Available"}
+
+
+def upgrade_and_scale(cluster: Cluster, version: str) -> None:
+    """helm upgrade keeps what is live; a scaled-up router is ready only when it serves the declared version."""
+    chart = str(REPO / "charts" / "kubefugu")
+    cluster.helm("upgrade", "kubefugu", chart, "-f", str(HERE / "values.yaml"), "--set", "router.replicas=2")
+    cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=180s", timeout_s=200)
+    status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=60)
+    assert status["routers"] == "2/2"
+    output = cluster.helm("test", "kubefugu", "--logs")
+    assert "readyz 200" in output
+
+
+def nothing_is_left(cluster: Cluster) -> None:
+    """Deleting the custom resources and helm uninstall leave the CRDs and claims that nobody asked to delete."""
+    cluster.kubectl("delete", "pod", "client", "--wait=true")
+    cluster.kubectl("delete", "trainingruns,workerpools,routingpolicies", "--all", "--timeout=60s")
+    cluster.helm("uninstall", "kubefugu", "--wait")
+    cluster.helm("uninstall", "kubefugu-crds")
+
+    def left() -> list[str]:
+        kinds = "deployments,replicasets,pods,services,jobs,configmaps,secrets,serviceaccounts,roles,rolebindings"
+        found = cluster.kubectl("get", kinds, "-o", "name").split()
+        ours = [name for name in found if not name.endswith(("/kube-root-ca.crt", "/default", "/outcomes"))]
+        return ours or ["nothing"]
+
+    cluster.until("nothing is left", lambda: left() == ["nothing"] or None, timeout_s=120)
+    assert "workerpools.kubefugu.dev" in cluster.kubectl("get", "crds", "-o", "name")
