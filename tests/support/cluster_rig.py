@@ -4,6 +4,7 @@ Environment:
     KUBECONFIG              use this cluster (e.g. kind); its nodes must be able to get the images
     KUBEFUGU_E2E_LOAD       command that brings an image into that cluster, e.g. "kind load docker-image"
     KUBEFUGU_E2E_KEEP=1     leave everything as it is at the end
+    KUBEFUGU_E2E_SOURCE     folder that images are built from (default: this checkout)
     KUBEFUGU_E2E_IMAGES=ready   do not build images; they are there already
 """
 
@@ -25,6 +26,7 @@ from support.paths import REPO
 
 RIG = REPO.parent / "shared" / "k8s"
 REGISTRY = "docker.io/library"
+SOURCE = Path(os.environ.get("KUBEFUGU_E2E_SOURCE", REPO))
 WORK = Path(os.environ.get("KUBEFUGU_E2E_WORK", "/var/tmp/kubefugu-e2e"))
 
 
@@ -34,7 +36,7 @@ class Image:
 
     name: str
     dockerfile: str
-    context: Path = REPO
+    context: Path = SOURCE
     arguments: tuple[str, ...] = ()
 
 
@@ -58,7 +60,7 @@ def images() -> list[Image]:
         Image("kubefugu-operator", "operators/Dockerfile"),
         Image("kubefugu-models", "services/router/models.Dockerfile", models),
         Image("kubefugu-smollm2", "services/experts/model.Dockerfile", models, ("--build-arg", experts)),
-        Image("kubefugu-client", "tests/e2e/cluster/client.Dockerfile", REPO / "tests" / "e2e" / "cluster"),
+        Image("kubefugu-client", "tests/e2e/cluster/client.Dockerfile", SOURCE / "tests" / "e2e" / "cluster"),
     ]
 
 
@@ -147,7 +149,7 @@ def build_images() -> None:
         return
     for image in images():
         tag = f"{REGISTRY}/{image.name}:dev"
-        dockerfile = str(REPO / image.dockerfile)
+        dockerfile = str(SOURCE / image.dockerfile)
         if RIG.is_dir() and "KUBECONFIG" not in os.environ:
             run([str(RIG / "image"), "build", tag, str(image.context), dockerfile, *image.arguments], timeout_s=1800)
         else:
