@@ -47,8 +47,8 @@ _PREFIXES = (
     r"(?:for|as) (?:my|a|an|our|the|some) (?:[\w-]+ ){0,3}?"
     r"(?:homework|quiz|school|trivia|class|project|exam|test|assignment|report|course|essay|article|trip)(?:,| -|:)",
     r"as an? (?:expert|teacher|geographer|mathematician|linguist|specialist)[^,]{0,40},",
-    r"(?:so|ok|okay|well|um+|uh+|hmm+|alright|right|now|actually|also|and|then|anyway|sorry|excuse me|pardon me|listen|look|say"
-    r"|guys|folks|quick)(?=[ ,])",
+    r"(?:so|ok|okay|well|um+|uh+|hmm+|alright|now|actually|also|and|then|anyway|excuse me|pardon me)(?=[ ,])",
+    r"(?:right|sorry|listen|look|say|guys|folks|quick)(?=,)",
     r"any (?:idea|clue|chance you know)(?: about| of)?",
     r"(?:thanks|thank you)(?: in advance| for your help| for helping)?(?=[,.!:-])",
     r"(?:question|q|user|human|input|prompt|problem|exercise|task|query)(?: ?\d+)? ?(?=:)",

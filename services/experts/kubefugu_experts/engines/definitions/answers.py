@@ -91,7 +91,12 @@ class Lexicon:
         """Words of the same synsets; for adjectives, words of similar ones after them."""
         names = {word.text, *(lemma.replace("_", " ") for lemma in word.lemmas.values())}
         senses = self._senses(word, pos)
-        same = [other for sense in senses for other in sense.words]
+        weights: dict[str, float] = {}
+        for number, sense in enumerate(senses):
+            for other in sense.words:
+                usual = 1 + self._wordnet.frequency(other.lower().replace(" ", "_"), sense.pos)
+                weights[other] = weights.get(other, 0) + usual / (1 + number)
+        same = sorted(weights, key=lambda other: -weights[other])
         similar = [other for sense in senses for near in self._follow(sense.related("&")) for other in near.words]
         return [other for other in dict.fromkeys([*same, *similar]) if other.lower() not in names]
 
@@ -116,6 +121,11 @@ class Lexicon:
             else:
                 indirect += [self._target(pointer) for pointer in sense.related("!") if pointer.source_word not in own]
         return list(dict.fromkeys([*direct, *indirect]))
+
+    def _near_antonyms(self, word: Word) -> list[str]:
+        """Antonyms of words that WordNet says to see also: happy, glad, sad."""
+        near = [other for sense in self._senses(word) for other in self._follow(sense.related("^", "&"))]
+        return [self._target(pointer) for sense in near for pointer in sense.related("!")]
 
     def _target(self, pointer: Pointer) -> str:
         words = self._wordnet.synset(pointer.pos, pointer.offset).words
@@ -181,7 +191,7 @@ class Lexicon:
     def _opposed(self, words: list[Word], pos: tuple[str, ...], count: int | None) -> Reply | None:
         first, second = words
         names = {lemma.replace("_", " ") for lemma in second.lemmas.values()} | {second.text}
-        opposed = any(other.lower() in names for other in self._antonyms_of(first))
+        opposed = any(other.lower() in names for other in [*self._antonyms_of(first), *self._near_antonyms(first)])
         return Answer(
             f'{"Yes" if opposed else "No"}, "{first.text}" and "{second.text}" are {"" if opposed else "not "}antonyms.'
         )

@@ -91,6 +91,7 @@ def _plain(text: str) -> str:
     """Lower case without politeness and contractions."""
     text = bare(text).lower()
     text = re.sub(r"\b(what|who|that|which)(?:'s|s)\b(?= )", r"\1 is", text)
+    text = re.sub(r"^(?:thesaurus|dictionary|wordnet)[:,]? (?=\w+ \w)", "", text)
     return re.sub(r"[,;]? ?(?:and )?(?:use it in a sentence|with an example)$", "", text).strip(" ?.")
 
 

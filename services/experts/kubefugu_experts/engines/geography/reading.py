@@ -72,7 +72,8 @@ def _name_at(reading: Reading, tokens: list[str], folded: list[str], position: i
                 placed = _lookup(reading, key, text, atlas, single=count == 1)
         if placed:
             return count, placed
-    return 1, _word(reading, tokens[position], folded[position])
+    shouting = all(token.isupper() for token in tokens if token.isalpha())
+    return 1, _word(reading, tokens[position], folded[position], shouting=shouting)
 
 
 def _lookup(reading: Reading, key: str, text: str, atlas: Atlas, *, single: bool) -> str | None:
@@ -95,13 +96,15 @@ def _lookup(reading: Reading, key: str, text: str, atlas: Atlas, *, single: bool
     return "PLACE"
 
 
-def _word(reading: Reading, token: str, folded: str) -> str:
+def _word(reading: Reading, token: str, folded: str, *, shouting: bool) -> str:
     """A code (DE, DEU, +49, .de) or a plain word."""
     bare = token.rstrip(".")
+    if shouting and folded in VOCABULARY:
+        return folded
     if re.fullmatch(r"\+?\d[\d -]{0,8}", bare) and folded not in VOCABULARY:
         reading.codes.append(re.sub(r"[^\d]", "", bare))
         return "CODE"
-    if re.fullmatch(r"\.[a-z]{2}|[A-Z]{2,3}", bare) and folded not in ("us", "iso", "tld", "km"):
+    if re.fullmatch(r"\.[a-z]{2}|[A-Z]{2,3}", bare) and folded not in ("us", "iso", "tld", "km", "usps", "the", "a"):
         reading.codes.append(bare)
         return "CODE"
     return folded

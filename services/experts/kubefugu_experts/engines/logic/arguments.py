@@ -56,7 +56,7 @@ def _without_lead(text: str) -> str:
 def _sentences(text: str) -> list[str]:
     text = re.sub(r"(?:(?<=\s)|^)\(?\d[.)]\s+", ". ", text)
     text = re.sub(
-        r"\b(does it (?:logically )?follow that|can (?:we|you) (?:conclude|infer|deduce)(?: that)?|is the (?:conclusion|statement)): ",
+        r"\b((?:follow|conclude|infer|deduce|true|imply|mean|say) that|the (?:conclusion|statement)):[\s.]+",
         r"\1 ",
         text,
         flags=re.IGNORECASE,

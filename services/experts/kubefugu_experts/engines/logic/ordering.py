@@ -33,7 +33,7 @@ _SUPERLATIVE = re.compile(
     re.IGNORECASE,
 )
 _PLACE_ASKED = re.compile(
-    r"\b(?:who|which(?: (?:one|person|of them|runner|horse))?)(?: of (?:them|these|the \w+))? (?:finished|came|comes|is|was|arrived|won|sits|stands|placed|ended up)(?: in)?(?: the)?(?: race)? ?(first|last|second|third|fourth|1st|2nd|3rd|4th|in the middle|leftmost|rightmost|on the (?:far )?left|on the (?:far )?right|at the (?:front|back|end)|won)?(?: place)?\b",
+    r"\b(?:who|which(?: (?:one|person|of them|runner|horse))?)(?: of (?:them|these|the \w+))? (?:finished|came|comes|is|was|arrived|won|sits|stands|placed|ended up)(?: in(?! the middle))?(?: the(?! middle))?(?: race)? ?(first|last|second|third|fourth|1st|2nd|3rd|4th|in the middle|leftmost|rightmost|on the (?:far )?left|on the (?:far )?right|at the (?:front|back|end)|won)?(?: place)?\b",
     re.IGNORECASE,
 )
 _YES_NO = re.compile(
@@ -49,6 +49,10 @@ _SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "bigges
     "slowest": -1, "lightest": -1, "smallest": -1, "poorest": -1, "weakest": -1, "lowest": -1, "worst": -1, "coldest": -1, "coolest": -1,
     "quietest": -1, "cheapest": -1, "dimmest": -1, "saddest": -1, "shallowest": -1, "narrowest": -1, "softest": -1, "most expensive": 1,
     "most experienced": 1, "least experienced": -1, "least expensive": -1}  # fmt: skip
+_QUESTION = re.compile(
+    r"(?:^|[.;!?,]\s+)((?:(?:[Ss]o|[Tt]hen),? )?(?:[Ww]ho|[Ww]hich|[Ww]hat|(?:[Ii]s|[Ww]as|[Dd]id) [A-Z]\w*"
+    r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut)\b.*)$"
+)
 _LEFT_OVER = re.compile(
     r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
 )
@@ -77,11 +81,7 @@ def solve(text: str) -> str | None:
 
 def _facts(text: str) -> tuple[list[tuple[str, str]], str]:
     """(more, less) pairs, where "more" is also "earlier"; and the text without the questions."""
-    question = re.search(
-        r"(?:^|[.;!?,]\s+)((?:who|which|what|is [A-Z]|was [A-Z]|did [A-Z]|order|rank|arrange|sort|list|put|so who|then who)\b.*)$",
-        text,
-        re.IGNORECASE,
-    )
+    question = _QUESTION.search(text)
     stated = text[: question.start(1)] if question else text
     facts: list[tuple[str, str]] = []
     for match in _CHAIN.finditer(stated):
@@ -130,7 +130,7 @@ def _asked(text: str, rest: str, ranks: dict[str, Bool], constraints: list[Bool]
         word = (match[1] or ("first" if " won" in match[0].lower() else "")).lower()
         if not word:
             return None
-        if word in ("in the middle",):
+        if word == "in the middle":
             return _who(ranks, constraints, len(ranks) // 2, word) if len(ranks) % 2 else None
         place = _POSITIONS.get(word, 0 if "left" in word or "front" in word or word == "won" else -1)
         return _who(ranks, constraints, place, word)

@@ -107,6 +107,7 @@ _IF_CLASS = re.compile(
     rf"^if (?:something|someone|anything|anyone|a thing|a person|x|it) {_BE} (.+?),? (?:then )?(?:it|he|she|they|that thing|that person|x) {_BE} ({_NEGATED} )?(.+)$"
 )
 _SINGULAR = re.compile(rf"^([a-z]+(?:[ -][a-z]+)?) {_BE} ({_NEGATED} )?(.+)$")
+_VERBAL = re.compile(r"^(all|every|each|some|no) ([a-z]+) ((?!are\b|is\b|of\b|that\b|who\b|in\b)[a-z]+(?: [a-z]+){0,3})$")
 _BARE_PLURAL = re.compile(rf"^([a-z]+s|people|men|women|children|fish|mice|sheep) are ({_NEGATED} )?(.+)$")
 
 
@@ -133,6 +134,13 @@ def categorical(text: str, world: World, names: frozenset[str]) -> Bool:
     if (match := _SINGULAR.match(text)) and match[1] in names:
         holds = world.has(term(match[3]), world.named(match[1]))
         return z3.Not(holds) if match[2] else holds
+    if match := _VERBAL.match(text):
+        predicate = _verb(*(match[3].partition(" ")[::2])) if " " in match[3] else singular(match[3])
+        if match[1] in ("all", "every", "each"):
+            return world.all_are(term(match[2]), predicate)
+        if match[1] == "no":
+            return world.all_are(term(match[2]), predicate, negated=True)
+        return world.some_are(term(match[2]), predicate)
     if match := _BARE_PLURAL.match(text):
         return world.all_are(term(match[1]), term(match[3]), negated=bool(match[2]))
     raise NotUnderstoodError(text)

@@ -51,7 +51,8 @@ class UnitsEngine:
         try:
             found = self._first(reading, rounding)
         except NotComparableError as error:
-            return Answer(str(error))
+            asked = re.search(r"\b(?:convert|change|express|turn|into|to)\b", reading.skeleton)
+            return Answer(str(error)) if asked else Declined(NOT_MINE)
         except (pint.PintError, OverflowError, ZeroDivisionError, ValueError):
             return Declined("I cannot compute with these units.")
         return Answer(found) if found else Declined(NOT_MINE)

@@ -58,6 +58,6 @@ RULES: tuple[Rule, ...] = (
     Rule("two units", answers.two_units, quantities=(1, 1), units=(2, 2), trigger=r"UNIT (?:and )?UNIT"),
     Rule("conversion", answers.conversion, quantities=(1, 1), units=(1, 1)),
     Rule("conversion of one", answers.to_one, quantities=(2, 2), trigger=r"how (?:many|much)|number|convert|into|in\b|to\b|as\b|express"),
-    Rule("number beside units", answers.number_and_units, units=(2, 2), numbers=(1, 1), trigger=r"convert|conversion|change|from|to|in|how"),
+    Rule("number beside units", answers.number_and_units, units=(2, 2), numbers=(1, 1), trigger=r"convert|conversion|change|from UNIT (?:to|into) UNIT"),
     Rule("factor", answers.factor, units=(1, 2), trigger=r"how (?:many|much)|factor|convert|conversion|ratio|number"),
 )  # fmt: skip
