@@ -1,0 +1,308 @@
+"""Latency of a routing decision: the naive loop against the router's engine in process, on the same weights.
+
+    python benchmarks/route.py [--quick] [--json FILE] [--plot FILE] [--device cuda] [--model smollm2-135m-instruct]
+
+The naive loop is what the published reimplementations do: transformers' causal LM in float32 with its LM head and
+`output_hidden_states`, one request at a time. The engine runs behind the in-process host's queue, in float32 and in bfloat16.
+The weights have Qwen3-0.6B's exact shape and are seeded random numbers, or those of a packaged model. Ways take turns within
+each repetition and a speedup is the median of the repetitions' ratios; CPU time stands beside wall time, because the machine
+is shared. No transcript occurs twice, so the prefix cache only helps where a real conversation would let it: in later turns.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _qwen3 import backbone_of, causal_lm
+
+from kubefugu_router.domain.ports import Question, StagedPolicy
+from kubefugu_router.hosts.inprocess import InProcessHost
+from kubefugu_routing.backbone import Backbone, load_backbone
+from kubefugu_routing.engine import Engine
+from kubefugu_routing.policy import Policy, PolicyArtifact, WorkerRow
+
+ENGINES = {"f32": "float32", "bf16": "bfloat16"}
+CLIENTS, CLIENT_TOKENS, ALONE_TOKENS, TURNS = 16, 32, 128, 5
+WORKERS = 7
+Tokens = list[int]
+Way = Callable[[Sequence[Sequence[Tokens]]], Awaitable[list[float]]]
+"""Runs clients concurrently, each its transcripts one after another; returns each decision's latency in seconds."""
+
+
+class Quiet:
+    """A host observer that notes nothing."""
+
+    def step(self, *, sequences: int, tokens: int, seconds: float) -> None: ...
+
+    def queue(self, *, requests: int) -> None: ...
+
+    def finished(self, *, computed_tokens: int, cached_tokens: int, cache_bytes: int) -> None: ...
+
+
+@dataclass
+class Naive:
+    """One request at a time through the causal LM."""
+
+    model: Any
+    head: torch.Tensor
+
+    def logits(self, tokens: Tokens) -> np.ndarray[Any, Any]:
+        with torch.no_grad():
+            ids = torch.tensor([tokens], device=self.head.device)
+            out = self.model(input_ids=ids, output_hidden_states=True)
+            return (self.head @ out.hidden_states[-1][0, -2]).cpu().numpy()
+
+    async def way(self, clients: Sequence[Sequence[Tokens]]) -> list[float]:
+        started, taken = time.perf_counter(), []
+        for turn in itertools.zip_longest(*clients):
+            for tokens in turn:
+                if tokens is not None:
+                    self.logits(tokens)
+                    # A request waits for those before it: all clients of a turn ask at the same time.
+                    taken.append(time.perf_counter() - started)
+            started = time.perf_counter()
+        return taken
+
+
+@dataclass
+class Routed:
+    """The engine behind the in-process host's queue."""
+
+    host: InProcessHost
+
+    async def logits(self, tokens: Tokens) -> np.ndarray[Any, Any]:
+        answer = await self.host.decide(Question(tokens, ("v",), time.monotonic() + 600))
+        return answer.logits["v"]
+
+    async def way(self, clients: Sequence[Sequence[Tokens]]) -> list[float]:
+        taken: list[float] = []
+
+        async def client(transcripts: Sequence[Tokens]) -> None:
+            for tokens in transcripts:
+                started = time.perf_counter()
+                await self.logits(tokens)
+                taken.append(time.perf_counter() - started)
+
+        async with asyncio.TaskGroup() as group:
+            for transcripts in clients:
+                group.create_task(client(transcripts))
+        return taken
+
+
+async def routed(backbone: Backbone, head: np.ndarray[Any, Any]) -> Routed:
+    """A started host with one policy."""
+    cpu = backbone.info.device == "cpu"
+    engine = Engine(backbone, kv_cache_bytes=2 << 30, max_step_tokens=1024 if cpu else 16_384, pack=cpu, self_check=False)
+    host = InProcessHost(engine, lambda _: (_ for _ in ()).throw(RuntimeError), Quiet(), max_step_tokens=engine.max_step_tokens)
+    rows = tuple(WorkerRow(f"w{i}", "m") for i in range(WORKERS))
+    artifact = PolicyArtifact(backbone.info.id, backbone.info.revision, 0, head.astype(np.float32), rows, roles=True)
+    await host.start()
+    await host.load(StagedPolicy("v", "", Path(), Policy(artifact)))
+    return Routed(host)
+
+
+@dataclass
+class Scenario:
+    """Clients that ask at the same time, each its transcripts in turn. `make` gives fresh transcripts each time."""
+
+    name: str
+    make: Callable[[], list[list[Tokens]]]
+    wall_s: dict[str, list[float]] = field(default_factory=dict)
+    cpu_s: dict[str, list[float]] = field(default_factory=dict)
+    latency_ms: dict[str, list[float]] = field(default_factory=dict)
+
+    async def repeat(self, ways: dict[str, Way]) -> None:
+        """One repetition: each way once, on transcripts of the same lengths."""
+        for name, way in ways.items():
+            clients = self.make()
+            wall, cpu = time.perf_counter(), time.process_time()
+            taken = await way(clients)
+            self.wall_s.setdefault(name, []).append(time.perf_counter() - wall)
+            self.cpu_s.setdefault(name, []).append(time.process_time() - cpu)
+            self.latency_ms.setdefault(name, []).extend(1000 * value for value in taken)
+
+    def figures(self) -> dict[str, float]:
+        """Speedups against `naive` (wall and CPU) and each way's latency."""
+        out = {}
+        for name in self.wall_s:
+            values = sorted(self.latency_ms[name])
+            out[f"{name}_{self.name}_p50_ms"] = statistics.median(values)
+            out[f"{name}_{self.name}_p99_ms"] = values[min(len(values) - 1, int(0.99 * len(values)))]
+            out[f"{name}_{self.name}_per_s"] = len(values) / sum(self.wall_s[name])
+            out[f"{name}_{self.name}_cpu_ms"] = 1000 * sum(self.cpu_s[name]) / len(values)
+            if name != "naive" and "naive" in self.wall_s:
+                out[f"speedup_{name}_{self.name}"] = _ratio(self.wall_s["naive"], self.wall_s[name])
+                out[f"cpu_speedup_{name}_{self.name}"] = _ratio(self.cpu_s["naive"], self.cpu_s[name])
+        return out
+
+
+def _ratio(slow: list[float], fast: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+class Texts:
+    """Random transcripts, each another one."""
+
+    def __init__(self, vocabulary: int, seed: int) -> None:
+        self._rng, self._vocabulary = np.random.default_rng(seed), vocabulary
+
+    def one(self, length: int) -> Tokens:
+        return [int(t) for t in self._rng.integers(0, self._vocabulary, size=length)]
+
+    def turns(self, count: int, step: int) -> list[Tokens]:
+        """Append-only turns of one conversation."""
+        whole = self.one(count * step)
+        return [whole[: step * (turn + 1)] for turn in range(count)]
+
+
+def load(model: str, *, device: str) -> tuple[Any, dict[str, Backbone]]:
+    """The naive model and the engines' backbones, on the same weights."""
+    if model == "qwen3-0.6b-shape":
+        naive = causal_lm(seed=0, device=device)
+        return naive, {name: backbone_of(naive, dtype=dtype, device=device) for name, dtype in ENGINES.items()}
+    from transformers import AutoModelForCausalLM
+
+    backbones = {name: load_backbone(model, device=device, dtype=dtype) for name, dtype in ENGINES.items()}
+    directory = backbones["f32"].directory
+    # The dequantised copy has no LM head of its own: it is tied, or (untied) its values do not matter for time.
+    naive = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    return naive.to(device).eval().requires_grad_(False), backbones
+
+
+async def check(naive: Naive, engines: dict[str, Routed], texts: Texts) -> dict[str, float]:
+    """How far the engines' logits are from the naive ones, in per cent of the logits' spread."""
+    worst = dict.fromkeys(engines, 0.0)
+    for length in (9, 40):
+        tokens = texts.one(length)
+        expected = naive.logits(tokens)
+        for name, engine in engines.items():
+            distance = np.abs(await engine.logits(tokens) - expected).max() / np.ptp(expected)
+            worst[name] = max(worst[name], 100 * float(distance))
+    return {f"{name}_distance_percent_of_spread": value for name, value in worst.items()}
+
+
+async def grid(ways: dict[str, Way], texts: Texts, *, deadline_s: float) -> list[dict[str, float | str]]:
+    """Tokens x clients, as far as the time goes."""
+    rows: list[dict[str, float | str]] = []
+    for tokens, clients in itertools.product((32, 128, 512), (1, 4, 16)):
+        scenario = Scenario("grid", lambda t=tokens, c=clients: [[texts.one(t)] for _ in range(c)])  # type: ignore[misc]
+        if time.monotonic() > deadline_s:
+            break
+        for _ in range(3):
+            await scenario.repeat(ways)
+        figures = scenario.figures()
+        for name in ways:
+            row = {key: figures[f"{name}_grid_{key}"] for key in ("p50_ms", "p99_ms", "per_s", "cpu_ms")}
+            rows.append({"way": name, "tokens": tokens, "clients": clients, **row})
+            print(f"{name:5} {tokens:4} tokens x {clients:2} clients: " + ", ".join(f"{k} {v:.1f}" for k, v in row.items()))
+    return rows
+
+
+def profile(engine: Engine, tokens: Tokens) -> dict[str, float]:
+    """Where one decision's CPU time goes, in per cent."""
+    engine.clear_cache()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as run:
+        engine.features([tokens])
+    kinds = {"linear": ("linear_pointwise", "mm"), "attention": ("scaled_dot_product", "flash_attention")}
+    shares = dict.fromkeys([*kinds, "other"], 0.0)
+    for event in run.key_averages():
+        kind = next((k for k, names in kinds.items() if any(name in event.key for name in names)), "other")
+        shares[kind] += event.self_cpu_time_total
+    total = sum(shares.values())
+    return {f"profile_{kind}_percent": 100 * value / total for kind, value in shares.items()}
+
+
+def plot(path: Path, scenarios: list[Scenario], figures: dict[str, float]) -> None:
+    """Speedups as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    fig, axis = pyplot.subplots(figsize=(7, 4))
+    for i, name in enumerate(ENGINES):
+        heights = [figures[f"speedup_{name}_{s.name}"] for s in scenarios]
+        bars = axis.bar([x + 0.4 * i for x in range(len(scenarios))], heights, width=0.38, label=name)
+        axis.bar_label(bars, fmt="%.1f")
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_xticks([x + 0.2 for x in range(len(scenarios))], [s.name.replace("_", " ") for s in scenarios])
+    axis.set_ylabel("times as fast as the naive loop")
+    axis.legend()
+    fig.savefig(path, dpi=120, bbox_inches="tight")
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """All measurements of one run."""
+    began = time.monotonic()
+    model, backbones = load(options.model, device=options.device)
+    info = backbones["f32"].info
+    head = np.random.default_rng(1).normal(size=(WORKERS + 3, info.hidden_size)).astype(np.float32)
+    naive = Naive(model, torch.from_numpy(head).to(options.device))
+    engines = {name: await routed(backbone, head) for name, backbone in backbones.items()}
+    texts = Texts(info.vocab_size, options.seed)
+    step = 48 if options.quick else 128
+    scenarios = [
+        Scenario("alone", lambda: [[texts.one(ALONE_TOKENS)]]),
+        Scenario("16_clients", lambda: [[texts.one(CLIENT_TOKENS)] for _ in range(CLIENTS)]),
+        Scenario("five_turns", lambda: [texts.turns(TURNS, step)]),
+    ]
+    ways: dict[str, Way] = {"naive": naive.way, **{name: engine.way for name, engine in engines.items()}}
+    figures = await check(naive, engines, texts)  # warms up, too
+    print(f"loaded and checked in {time.monotonic() - began:.1f} s; {options.threads} threads on {info.device}")
+    for repetition in range(options.repetitions):
+        for scenario in scenarios:
+            if repetition and time.monotonic() - began > options.budget_s:
+                break
+            await scenario.repeat(ways)
+    for scenario in scenarios:
+        figures |= scenario.figures()
+    for name, value in figures.items():
+        print(f"{name} {value:.4g}")
+    result: dict[str, Any] = {**figures, "model": options.model, "device": info.device, "threads": options.threads}
+    result |= {"torch": torch.__version__, "load_average": os.getloadavg()[0], "repetitions": len(scenarios[0].wall_s["naive"])}
+    if not options.quick:
+        shares = profile(engines["f32"].host.engine, texts.one(ALONE_TOKENS))
+        print(", ".join(f"{name} {value:.1f}" for name, value in shares.items()))
+        result |= shares | {"grid": await grid(ways, texts, deadline_s=began + options.budget_s + 300)}
+    if options.plot:
+        plot(options.plot, scenarios, figures)
+    for engine in engines.values():
+        await engine.host.close()
+    print(f"wall {time.monotonic() - began:.1f} s, CPU {time.process_time():.1f} s")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one or two repetitions: within 45 s on two cores")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--plot", type=Path, help="write a picture of the speedups here")
+    parser.add_argument("--model", default="qwen3-0.6b-shape", help="or a name, directory or GGUF file (default: %(default)s)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.repetitions, options.budget_s = (2, 15.0) if options.quick else (7, 420.0)
+    torch.set_num_threads(options.threads)
+    result = asyncio.run(run(options))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
