@@ -305,6 +305,23 @@ async def test_a_request_that_every_worker_rejects_is_the_clients_error() -> Non
         assert "temperature must be at most 2" in run.error.message
 
 
+async def test_a_rejection_stays_the_clients_error_where_the_others_declined() -> None:
+    async with stage("a", "b", members={"b": {"specialist": True}}) as s:
+        s.say("a", Script(status=400, body=b'{"error": {"message": "max_tokens is wrong"}}'))
+        s.say("b", Script(refusal="no"))
+        run = await s.run(ScriptedRouter(decide("a", order=("b",))), chat())
+        assert isinstance(run.error, WorkerRejectedRequestError)
+
+
+async def test_rate_limits_of_all_workers_are_one_rate_limit() -> None:
+    async with stage("a", "b") as s:
+        s.say("a", Script(status=429, headers={"Retry-After": "30"}))
+        s.say("b", Script(status=429, headers={"Retry-After": "9"}))
+        run = await s.run(ScriptedRouter(decide("a", order=("b",))), chat())
+        assert isinstance(run.error, RateLimitedError)
+        assert run.error.retry_after_s == 9
+
+
 async def test_a_failure_after_the_first_byte_is_an_error_never_a_second_answer() -> None:
     async with stage("a", "b") as s:
         s.say("a", Script(cut_after_chunks=3))
@@ -389,6 +406,12 @@ async def test_the_cost_cap_ends_the_loop_with_the_latest_response() -> None:
         assert run.done.spent.cost_usd == 14
 
 
+async def test_a_cap_that_is_spent_to_the_cent_ends_the_loop() -> None:
+    async with stage("a", members={"a": PRICED}) as s:
+        run = await s.run(ScriptedRouter(decide("a")), chat(**HIGH, kubefugu={"max_cost_usd": 7.0}))
+        assert len(run.turns) == 1
+
+
 async def test_a_worker_that_cannot_be_paid_is_passed_over() -> None:
     dear = {"prices": {"inputPerMillionTokens": "1000000"}}
     async with stage("a", "b", members={"a": dear}) as s:
@@ -426,6 +449,15 @@ async def test_a_router_outage_is_answered_by_the_declared_fallback_and_said_so(
         assert run.routed[0].degraded == "unavailable"
         assert run.routed[0].role_source is RoleSource.FALLBACK
         assert run.done.policy_version == ""
+
+
+async def test_a_router_outage_in_a_later_turn_leaves_the_latest_response() -> None:
+    async with stage("a", "c", members=FALLBACK) as s:
+        s.say("a", "42")
+        run = await s.run(ScriptedRouter(decide("a"), UnavailableError("router down")), chat(**HIGH))
+        assert run.answer == "42"
+        assert run.summary == [("a", "solver", "ok")]
+        assert run.done.stop_reason is StopReason.TURN_FAILED
 
 
 async def test_a_router_outage_with_a_pinned_policy_is_an_error() -> None:

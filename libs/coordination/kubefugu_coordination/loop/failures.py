@@ -26,9 +26,9 @@ class Failures:
         return len(self._errors)
 
     def summary(self) -> KubefuguError:
-        """The only worker's own error; a shared kind of error where all agree; else NoWorkerAvailableError naming each."""
-        errors = [error for _, error in self._errors]
-        if len(errors) == 1 and not isinstance(errors[0], WorkerRefusedError):
+        """The only worker's own error; where all that did not decline agree, their kind; else NoWorkerAvailableError."""
+        errors = [error for _, error in self._errors if not isinstance(error, WorkerRefusedError)]
+        if len(errors) == len(self._errors) == 1:
             return errors[0]
         if errors and all(isinstance(error, WorkerRejectedRequestError) for error in errors):
             return errors[0]

@@ -108,7 +108,8 @@ class CoordinationLoop:
         """True: there is an answer, and no time or money for another turn."""
         if self._answer is None:
             return False
-        return self.deadline.remaining_s() <= 0 or (self._left_usd() or 1.0) <= 0
+        left_usd = self._left_usd()
+        return self.deadline.remaining_s() <= 0 or (left_usd is not None and left_usd <= 0)
 
     def _left_usd(self) -> float | None:
         cap = self.budget.max_cost_usd
@@ -120,7 +121,11 @@ class CoordinationLoop:
             # The last sign may be nearly as old as they are apart, and routing takes its time too.
             yield Progress(f"turn {self.state.turn}: routing")
         routing = await self._turn_router.route(self.state, deadline=self.deadline)
-        if not routing.has_roles:
+        if routing.degraded and self._answer is not None:
+            # A fallback worker's answer is no improvement on what the policy's choice has said.
+            self.state.stop = StopReason.TURN_FAILED
+            return
+        if routing.degraded or not routing.has_roles:
             self.state.policy_has_no_roles()
         role, source = self._role(routing)
         turn = self._prepared(routing, role)
