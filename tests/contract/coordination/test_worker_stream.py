@@ -115,7 +115,11 @@ async def test_an_event_split_at_any_byte_is_whole_again(upstream: Upstream, set
     assert answer == "héllo wörld"
 
 
-BAD = b'data: {"id": "i", "choices": [{"del\n\n'
+async def test_the_space_after_the_colon_is_optional(upstream: Upstream, sets: list[WorkerSet]) -> None:
+    chunk = b'data:{"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"tight"},"finish_reason":null}]}\n\n'
+    upstream.plan(Script(events=[b": ping\n\n", chunk, b"data:[DONE]\n\n"]), Script(events=[chunk, b"data:[DONE]"]))
+    for _ in range(2):
+        assert (await run(client(sets, upstream.url)))[0] == "tight"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from kubefugu_coordination.loop.router import Decision, Offer
 from kubefugu_core.pool import Role, WorkerSpec
@@ -43,8 +43,3 @@ def affordable(
     if left_usd is None:
         return list(ordered)
     return [w for w in ordered if w.prices.cost_usd(prompt_tokens, completion_tokens) <= left_usd]
-
-
-def by_name(workers: Sequence[WorkerSpec]) -> Mapping[str, WorkerSpec]:
-    """Workers by their names."""
-    return {worker.name: worker for worker in workers}

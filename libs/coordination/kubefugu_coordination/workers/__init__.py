@@ -1,7 +1,10 @@
 """Clients of workers: any OpenAI-compatible chat endpoint, with timeouts, retries, limits and a circuit per worker.
 
-async with-less use: `workers = WorkerSet(load_pool(path))`; `reply = await workers.client("name").complete(request,
-deadline=Deadline.after(30, clock))`; `async with client.stream(request, deadline=...) as stream: async for block in stream`.
+workers = WorkerSet(load_pool(path))
+client = workers.client("name")
+reply = await client.complete(request, deadline=Deadline.after(30, SystemClock()))
+async with client.stream(request, deadline=deadline) as stream:
+    async for block in stream: ...
 """
 
 from kubefugu_coordination.clock import Clock, Deadline, SystemClock

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from kubefugu_core.errors import WorkerProtocolError
 
 END = b"\n\n"
-DONE = b"data: [DONE]"
+DONE = b"[DONE]"
+"""Data of the last event."""
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """Longest single event that is buffered; a longer one is not the chat protocol."""
 

@@ -147,7 +147,7 @@ class WorkerStream:
         """The connection ended. Some servers leave out the last empty line, or [DONE] after a finish_reason."""
         self._done = True
         rest = self._splitter.pending.strip()
-        if rest == DONE or (not rest and self._finished):
+        if data_of(rest) == DONE or (not rest and self._finished):
             return b""
         self._done = False
         raise WorkerStreamCutError("the stream ended before its final frame")
@@ -167,7 +167,7 @@ class WorkerStream:
     def _cut_at_done(self, block: bytes) -> bytes:
         kept = []
         for event in events(block):
-            if event == DONE:
+            if data_of(event) == DONE:
                 self._done = True
                 break
             kept.append(event + b"\n\n")
