@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kubefugu_experts.phrasing.answer_form import without_form
+from kubefugu_experts.phrasing.small_talk import without_small_talk
 from kubefugu_experts.phrasing.tidy import tidy
 
 _ADVERB = r"(?:please|pls|plz|kindly|possibly|perhaps|maybe|just|quickly|briefly|simply|also|now|then)"
@@ -79,7 +80,7 @@ _MOST_LAYERS = 12
 
 def bare(text: str) -> str:
     """The question without its wrapping and without closing punctuation; case is kept, and so is a factorial's mark."""
-    text = without_form(tidy(text))
+    text = without_small_talk(without_form(without_small_talk(tidy(text))))
     for _ in range(_MOST_LAYERS):
         before = text
         text = _PREFIX.sub("", text, count=1) if _PREFIX.match(text) else text

@@ -36,7 +36,7 @@ _AT = re.compile(
 )
 _HIGHER = re.compile(rf"\b({'|'.join(_ORDERS)})(?:[- ]order)?\s+(?=derivative)", re.IGNORECASE)
 _DERIVATIVE = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|write|name|state|what would be|what are) )?"
+    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|write|name|state|what would be|what are|give|state|provide|show) )?"
     r"(?:the |its |a )?(?:partial )?(?:derivatives?|differential|rate of change|slope(?: of the tangent(?: line)?)?|d/d[a-zA-Z])"
     r"(?: (?:of|for|to))?(?: the (?:function|curve|expression|graph)(?: of)?)? ?:? ?(.+)$",
     re.IGNORECASE,
@@ -62,8 +62,12 @@ _IF_THEN_PRIME = re.compile(
 )
 
 
+_STEEP = re.compile(r"^how steep is (?:the )?(?:curve|graph|function|line)?(?: of)? ?:? ?(.+)$", re.IGNORECASE)
+
+
 def derivative(text: str, rounding: Rounding) -> str | None:
     """Differentiate x^2 with respect to x; d/dx sin(x); f'(2) for f(x) = x^3."""
+    text = _STEEP.sub(r"slope of \1", text)
     order, text = _order(text)
     if match := _PRIME.match(text):
         return _differentiated(match[4], None, len(match[2]), _point(match[3]), rounding)
@@ -129,14 +133,14 @@ def _tidy(expression: Expr) -> Expr:
 _INTEGRAL_SIGN = re.compile(r"^(?:.*?)(?:∫|\\int|\bint\b)\s*(.+?)\s*\bd([a-zA-Zθ])$", re.IGNORECASE)
 _SIGN_BOUNDS = re.compile(r"^(?:_\{?|from )?\(?(-?[\w./]+)\)?\}? ?(?:\^\{?|\bto )\(?(-?[\w./]+)\)?\}? ?(?:of )?(.+)$")
 _INTEGRAL = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|solve) )?"
+    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|solve|give|state|provide|show|what do (?:you|we|i) get (?:when|if) (?:you|we|i)) )?"
     r"(?:the |an? )?(?:(?:indefinite|definite) )?(?:integrals?|antiderivatives?|anti-derivatives?|primitives?|integrate|area (?:under|below|beneath)(?: the)?(?: curve| graph)?(?: of)?)"
     r"(?: (?:of|for|from))?(?: the (?:function|curve|expression))? ?:? ?(.+)$",
     re.IGNORECASE,
 )
 _BOUNDS = (
     re.compile(
-        rf",? ?\b(?:from|between|over|on)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+) (?:to|and|up to)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+)\b",
+        rf",? ?\b(?:from|between|over|on)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+) (?:to|and|up to|until|through)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+)\b",
         re.IGNORECASE,
     ),
     re.compile(

@@ -25,13 +25,13 @@ _SOLVE = re.compile(
     r"^(?:(?:find|compute|calculate|determine|give|get|what are|what is|what's|which are) )?(?:the |all |all the |an? )*(?:real |complex |integer |possible )*"
     r"(?:solve|solving|solutions?|roots?|zeros?|zeroes|x-intercepts?|solution set|answer)"
     r"(?: (?:of|to|for|in))*(?: the| this| these| following| given| real| simultaneous| linear| quadratic| cubic| polynomial| algebraic| two| three)*"
-    r"(?: (?:system|set|pair)(?: of)?)?(?: (?:equations?|inequalit(?:y|ies)|functions?|expressions?|polynomials?|systems?|quadratics?|problems?|variables?))?"
+    r"(?: (?:system|set|pair|pairs)(?: of)?(?: linear| simultaneous)?)?(?: (?:equations?|inequalit(?:y|ies)|functions?|expressions?|polynomials?|systems?|quadratics?|problems?|variables?))?"
     rf"(?: of equations)?(?: for(?: the)?(?: real| variable| unknown)* {_VARIABLE}(?: and {_VARIABLE})?)? ?[:,]? ?(?:if|when|where|given)? ?(.+)$",
     re.IGNORECASE,
 )
 _FIND = re.compile(
-    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|get|work out|give)(?: the)?(?: real)?(?: possible)?(?: values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|,) {_VARIABLE})?"
-    r"(?: be)?,? (?:if|when|where|given(?: that)?|such that|so that|in|for which|from|that (?:satisf(?:y|ies)|makes?|solves?)|satisfying|to satisfy|for|provided)(?: the)?(?: equations?)?:? ?(.+)$",
+    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|get|work out|give)(?: all)?(?: the)?(?: real)?(?: possible)?(?: values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|,) {_VARIABLE})?"
+    r"(?: be)?,? (?:if|when|where|given(?: that)?|such that|so that|in|for which|with|from|that (?:satisf(?:y|ies)|makes?|solves?)|satisfying|to satisfy|for|provided)(?: the)?(?: equations?)?:? ?(.+)$",
     re.IGNORECASE,
 )
 _WHICH_VALUE = re.compile(
@@ -51,8 +51,19 @@ _SOLVE_FOR = re.compile(
 )
 
 
+_QUESTION_MARK = re.compile(rf"^{_VARIABLE} ?= ?\\?,? ?(?:if|when|where|given(?: that)?|for|in):? (.+)$", re.IGNORECASE)
+_VANISHES = re.compile(
+    rf"^(?:at|for) (?:which|what)(?: values? of)? {_VARIABLE} (?:does|do|is|are|will)(?: the)?(?: expression| function| polynomial)? (.+?) (?:vanish|vanishes|equal to (?:0|zero)|equal (?:0|zero)|become (?:0|zero)|zero|= ?0)$",
+    re.IGNORECASE,
+)
+
+
 def solve(text: str, rounding: Rounding) -> str | None:
     """Solve 2x + 3 = 7; the roots of x^2 - 4; x + y = 10 and x - y = 2; 3x > 6."""
+    if match := _VANISHES.match(text):
+        return _solved(match[2], (match[1],), rounding, roots=True)
+    if match := _QUESTION_MARK.match(text):
+        return _solved(match[2], (match[1],), rounding, roots=False)
     for pattern, wished, body in (
         (_SOLVE_FOR, (1, 2), 3),
         (_FIND, (1, 2), 3),

@@ -20,7 +20,7 @@ _FACTOR = re.compile(
 )
 _EXPAND = re.compile(
     _ASK
-    + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|distribute|foil|open the brackets(?: in| of)?|remove the (?:brackets|parentheses)(?: in| from)?|multiply)(?: and simplify)?{_OF}(.+?){_TAIL}",
+    + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|multiply the (?:brackets|parentheses|factors|binomials)(?: in| of)?|distribute|foil|open the brackets(?: in| of)?|remove the (?:brackets|parentheses)(?: in| from)?|multiply)(?: and simplify)?{_OF}(.+?){_TAIL}",
     re.IGNORECASE,
 )
 _SIMPLIFY = re.compile(
@@ -34,6 +34,10 @@ _FRACTIONS = re.compile(
     re.IGNORECASE,
 )
 _APART = re.compile(r"^decompose (.+) into partial fractions$", re.IGNORECASE)
+_SPLIT = re.compile(
+    r"^(?:split|decompose|write|break|express|rewrite) (.+) (?:into|as) (?:an? |its |the )?(?:product of )?(?:linear |irreducible )?(?:factors|product)(?: form)?$",
+    re.IGNORECASE,
+)
 _SQUARE = re.compile(r"^(?:complete|completing) the square (?:for|of|in|on):? (.+)$", re.IGNORECASE)
 
 
@@ -43,16 +47,20 @@ def reshape(text: str, rounding: Rounding) -> str | None:
         return f"It is {tell(sympy.apart(read_formula(match[1]).expression))}."
     if match := _SQUARE.match(text):
         return _completed_square(read_formula(match[1]))
-    if match := _FACTOR.match(text):
+    if (match := _FACTOR.match(text)) or (match := _SPLIT.match(text)):
         formula = read_formula(match[1])
-        return f"It factors into {tell(sympy.factor(formula.expression))}." if formula.variables else None
+        return f"The factored form is {tell(sympy.factor(formula.expression))}." if formula.variables else None
     if match := _EXPAND.match(text):
         body = re.sub(r"\) (?:by|and|with|times) \(", ")*(", match[1])
         formula = read_formula(body)
         return f"It is {tell(sympy.expand(formula.expression))}." if formula.variables else _number(formula, rounding)
     if match := _SIMPLIFY.match(text):
         formula = read_formula(match[1])
-        return f"It simplifies to {tell(_simplest(formula.expression))}." if formula.variables else _number(formula, rounding)
+        return (
+            f"The simplified form is {tell(_simplest(formula.expression))}."
+            if formula.variables
+            else _number(formula, rounding)
+        )
     return None
 
 
@@ -160,7 +168,7 @@ def arithmetic(text: str, rounding: Rounding) -> str | None:
         if formula.variables:
             if re.fullmatch(r"[\d.]*\s*[a-zA-Z]{1,2}(?:\^?\d)?", body.strip()) or not re.search(r"[-+*/^()]", body):
                 continue
-            return f"It simplifies to {tell(_simplest(formula.expression))}."
+            return f"The simplified form is {tell(_simplest(formula.expression))}."
         return _number(formula, rounding)
     return None
 

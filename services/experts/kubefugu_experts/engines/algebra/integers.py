@@ -78,6 +78,8 @@ def divisor(text: str, rounding: Rounding) -> str | None:
         if match := pattern.match(text):
             numbers = _ints(match[1])
             return f"The {name} is {make(*numbers)}." if len(numbers) >= 2 else None
+        if match := re.match(r"^(?:for|of|given) (?:the numbers? )?([-\d, ]+(?:and [-\d, ]+)+),? (.+)$", text, re.IGNORECASE):
+            return divisor(f"{match[2]} of {match[1].rstrip(', ')}", rounding)
     return None
 
 
@@ -128,6 +130,10 @@ _FACTORS = re.compile(
     + rf"(?:prime factori[sz]ation|prime factors?|prime decomposition|factor(?:ize|ise)? (?:the )?(?:number|integer)|factor(?:ize|ise)?|decompose)(?: of| for)?(?: the)?(?: number| integer)? {_INT}(?: into(?: its)? primes?(?: factors)?)?(?:[. ]*\(?[Ww]rite.*)?$",
     re.IGNORECASE,
 )
+_AS_PRIMES = re.compile(
+    rf"^(?:write|express|split|decompose|give|show) (?:the )?(?:number )?{_INT} (?:as|into) (?:an? |its |the )?(?:product of )?(?:its )?(?:primes?|prime factors|prime numbers|prime factori[sz]ation)$",
+    re.IGNORECASE,
+)
 _DIVISORS = re.compile(
     rf"^(?:(?:find|compute|calculate|determine|what is|what's|what are|give|get|tell|list|write|name|show) )?(how many |number of |the number of |count )?(?:all |the |all the |positive |distinct )*(?:divisors?|factors?) (?:of|does) (?:the )?(?:number )?{_INT}(?: have)?(?: are there)?$",
     re.IGNORECASE,
@@ -136,7 +142,7 @@ _DIVISORS = re.compile(
 
 def factors(text: str, rounding: Rounding) -> str | None:
     """Prime factorization and divisors."""
-    if match := _FACTORS.match(text):
+    if match := _FACTORS.match(text) or _AS_PRIMES.match(text):
         number = _int(match[1])
         if number < 2:
             return None

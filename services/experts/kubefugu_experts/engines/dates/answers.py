@@ -77,6 +77,14 @@ def anchored_weekday(reading: Reading, now: datetime) -> str | None:
     return f"In that year {MONTHS[second.month - 1].capitalize()} {second.day} is a {tell_weekday(number)}."
 
 
+def from_first_weekday(reading: Reading, now: datetime) -> str | None:
+    """If the first day of the year was a Thursday, what day of the week is March 13?"""
+    (day,) = reading.days
+    found = _date(day)
+    number = (reading.weekdays[0] + found.timetuple().tm_yday - 1) % 7
+    return f"It is a {tell_weekday(number)}{'' if day.year else ' (in a common year)'}."
+
+
 def occurrences(reading: Reading, now: datetime) -> str | None:
     """How many Wednesdays are there between two dates (both counted)?"""
     first, second = sorted(_dates(reading))
@@ -320,6 +328,15 @@ def _leap_reason(year: int) -> str:
     if year % 100:
         return "divisible by 4"
     return "divisible by 400" if year % 400 == 0 else "divisible by 100 but not by 400"
+
+
+def has_days(reading: Reading, now: datetime) -> str | None:
+    """Does 1717 have 366 days?"""
+    days = reading.spans[0].whole_days
+    if days not in (365, 366) or re.search(r"how|what|which", reading.skeleton):
+        return None
+    real = 366 if calendar.isleap(reading.years[0]) else 365
+    return f"{'Yes' if real == days else 'No'}, {reading.years[0]} has {real} days."
 
 
 def leap_next(reading: Reading, now: datetime) -> str | None:

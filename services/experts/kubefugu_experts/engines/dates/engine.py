@@ -59,6 +59,7 @@ def prepare(text: str) -> str:
     """Lower case without politeness and contractions; "today is Monday" does not read the clock."""
     text = _IT_IS_WEEKDAY.sub("it is ", bare(text).lower())
     text = _CONTRACTED.sub(r"\1 is", text)
+    text = re.sub(r"\(monday (?:through|to|-) friday\)|,? ?counting from january 1(?:st)?\b", "", text)
     text = re.sub(r"\ba (?:(common|leap) )?year (?=where|when|in which|that|whose)", r"the \1 year ", text)
     return text if _DAY_IN_WORDS.search(text) else words_to_digits(text)
 

@@ -46,8 +46,9 @@ _WEEKDAY_ASKED = r"day of (?:the|a) week|weekday|week day|(?:what|which|name) (?
 
 RULES: tuple[Rule, ...] = (
     Rule("occurrences", answers.occurrences, {"days": _TWO, "weekdays": _ONE}, r"how (?:many|often)|number of|count"),
-    Rule("weekday check", answers.weekday_check, {"days": _ONE, "weekdays": _ONE}, r"\b(?:is|was|will|did|does|do)\b.*(?:WEEKDAY)", r"how|what|which|before|after|next"),
+    Rule("weekday check", answers.weekday_check, {"days": _ONE, "weekdays": _ONE}, r"\b(?:is|was|will|did|does|do)\b.*(?:WEEKDAY)", r"how|what|which|before|after|next|first day"),
     Rule("anchored weekday", answers.anchored_weekday, {"days": _TWO, "weekdays": _ONE}, r"WEEKDAY is DATE|DATE (?:is|was|falls|fell)(?: on)?(?: a)? WEEKDAY"),
+    Rule("first day of the year", answers.from_first_weekday, {"days": _ONE, "weekdays": _ONE}, r"first day of the year"),
     Rule("age", answers.age, {"days": (1, 2), "years": (0, 1)}, r"\bhow old\b|\bage\b|\baged\b", r"days|weeks|months"),
     Rule("day of year", answers.day_of_year, {"days": _ONE}, r"day (?:number )?(?:of|in) the year|day number|ordinal (?:day|date|position)|day of year|(?:which|what) number day|day's number"),
     Rule("days left", answers.days_left, {"days": _ONE, "years": (0, 1)}, r"(?:left|remain|remaining|remains|until the end).*|to go", r"between"),
@@ -59,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     Rule("weekday after weekday", answers.weekday_shift, {"weekdays": _ONE, "spans": _ONE}, r"after|before|from|later|earlier|ago|in SPAN|hence|past|prior|ahead|back|pass"),
     Rule("neighbour weekday", answers.weekday_neighbour, {"weekdays": _ONE}, r"(?:day|what|which|one).*(?:comes?|follows?|following|after|before|precedes?|preceding|next|is)", r"how many|number"),
     Rule("month after month", answers.month_shift, {"months": _ONE, "spans": (0, 1)}, r"(?:what|which|name).*month.*(?:after|before|follow|following|preced|next|later|earlier|from)|MONTH.*(?:SPAN).*month"),
-    Rule("weekday", answers.weekday, {"days": _ONE, "years": (0, 1)}, _WEEKDAY_ASKED, r"\bdays\b (?!of)|how many|date of"),
+    Rule("weekday", answers.weekday, {"days": _ONE, "years": (0, 1), "weekdays": (0, 7)}, _WEEKDAY_ASKED, r"\bdays\b (?!of)|how many|date of"),
     Rule("nth weekday", answers.nth_weekday_date, {"ordinals": _ONE, "weekdays": _ONE, "months": _ONE, "years": (0, 1)}, r"ORDINAL WEEKDAY"),
     Rule("weekdays in month", answers.weekdays_in_month, {"weekdays": _ONE, "months": (0, 1), "years": (0, 1)}, r"how (?:many|often)|number of|count"),
     Rule("nth month", answers.nth_month, {"ordinals": _ONE}, r"ORDINAL month"),
@@ -67,6 +68,7 @@ RULES: tuple[Rule, ...] = (
     Rule("leap years between", answers.leap_between, {"years": _TWO}, r"leap", r"\bis\b(?! the)|\bwas\b"),
     Rule("leap next", answers.leap_next, {"years": _ONE}, r"(?:next|first|previous|last|prior|preceding|following|after|before).*leap|leap.*(?:after|before|following|preceding|since|prior)"),
     Rule("leap", answers.leap, {"years": (1, 3)}, r"leap|have (?:a )?DATE"),
+    Rule("has 366 days", answers.has_days, {"years": _ONE, "spans": _ONE}, r"(?:do|does|did|will|have|has|is)"),
     Rule("leap day", answers.leap_day, {"days": _ONE, "years": (0, 1)}, r"leap"),
     Rule("days in year", answers.days_in_year, {"years": _ONE}, r"(?:how many|number of|count).*(?:days|weeks)|days (?:in|are|of)|how long"),
     Rule("years between", answers.years_between, {"years": _TWO}, r"(?:how many|number of) (?:years|decades|centuries)|how long|difference|between|how much time", r"leap|days|weeks|months"),

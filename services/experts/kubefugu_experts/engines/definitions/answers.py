@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kubefugu_experts.engines.base import Answer, Declined, Reply
 from kubefugu_experts.engines.definitions.wordnet import POS_NAMES, Pointer, Synset, WordNet
 
-_MOST_WORDS, _MOST_SENSES, _MOST_LEVELS = 8, 2, 16
+_MOST_WORDS, _MOST_SAME, _MOST_SENSES, _MOST_LEVELS = 12, 6, 2, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,15 @@ class Lexicon:
             for other in sense.words:
                 usual = 1 + self._wordnet.frequency(other.lower().replace(" ", "_"), sense.pos)
                 weights[other] = weights.get(other, 0) + usual / (1 + number)
-        same = sorted(weights, key=lambda other: -weights[other])
-        similar = [other for sense in senses for near in self._follow(sense.related("&")) for other in near.words]
-        return [other for other in dict.fromkeys([*same, *similar]) if other.lower() not in names]
+        same = self._new(sorted(weights, key=lambda other: -weights[other]), names)
+        similar = self._new(
+            [other for sense in senses for near in self._follow(sense.related("&")) for other in near.words], names
+        )
+        similar.sort(key=lambda other: -self._wordnet.frequency(other.lower().replace(" ", "_"), "a"))
+        return list(dict.fromkeys([*same[:_MOST_SAME], *similar[:_MOST_SAME], *same[_MOST_SAME:], *similar]))
+
+    def _new(self, words: Iterable[str], known: set[str]) -> list[str]:
+        return [word for word in dict.fromkeys(words) if word.lower() not in known]
 
     def _antonyms(self, words: list[Word], pos: tuple[str, ...], count: int | None) -> Reply | None:
         (word,) = words

@@ -92,6 +92,7 @@ def _plain(text: str) -> str:
     text = bare(text).lower()
     text = re.sub(r"\b(what|who|that|which)(?:'s|s)\b(?= )", r"\1 is", text)
     text = re.sub(r"^(?:thesaurus|dictionary|wordnet)[:,]? (?=\w+ \w)", "", text)
+    text = re.sub(r"(?<=['\"])\. (?=what|can|so)", ", ", text)
     return re.sub(r"[,;]? ?(?:and )?(?:use it in a sentence|with an example)$", "", text).strip(" ?.")
 
 

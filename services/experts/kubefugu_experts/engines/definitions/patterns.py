@@ -10,7 +10,7 @@ _POS = r"noun|verb|adjective|adverb"
 _KIND = rf"(?:(?:english |following |given )?(?:word|term|expression|phrase|{_POS}|name) )"
 _QUOTED = r"['\"*_`]?"
 _SLOT = rf"(?:the |an? )?{_KIND}?{_QUOTED}(?P<{{name}}>[a-z][a-z' .-]*?){_QUOTED}"
-_LEAD = r"(?:(?:what word|which word|what term|which term|which words|what words|what|which|who|tell|say|find|list|name|write|state|provide|suggest|need|want|think of|look up|get|come up with) )?(?:(?:is|are|would be|was|were|'s|me) )?(?:i )?(?:the |an? |any |some |all )?(?:best |correct |right |exact |common |good |possible |proper |simple |dictionary |english |precise |literal |basic |short |direct )*(?:(?:one|two|three|four|five|\d|a few|several|some) )?"
+_LEAD = r"(?:(?:what word|which word|what term|which term|which words|what words|what|which|who|tell|say|find|find me|give|show|list|name|write|state|provide|suggest|tell|need|want|think of|look up|get|come up with) )?(?:(?:is|are|would be|was|were|'s|me) )?(?:i )?(?:the |an? |any |some |all )?(?:best |correct |right |exact |common |good |possible |proper |simple |dictionary |english |precise |literal |basic |short |direct )*(?:(?:one|two|three|four|five|\d|a few|several|some) )?"
 _TAIL = r"(?: in (?:english|the english language|the dictionary|simple (?:words|terms|english)|general|a dictionary|this context|a sentence|language|grammar|plain english))?(?: according to (?:wordnet|the dictionary))?(?: (?:mean|be|is|are|there|called))?"
 _MEAN_SAME = r"(?:that |which |to )?(?:means?|meaning|having|with|has|have|is|are|carr(?:y|ies)|shares?)? ?(?:roughly |nearly |almost |basically |exactly )?(?:the |a |an )?(?:same|similar|equivalent|close)(?: in)?(?: meanings?| thing| sense)?(?: in meaning)?(?: as| to| with| of)?"
 _MEAN_OPPOSITE = r"(?:that |which |to )?(?:means?|meaning|having|with|has|have|is|are)? ?(?:exactly |basically )?(?:the |an? )?(?:exact |direct |complete )?(?:opposite|contrary|reverse|inverse)(?: in)?(?: meanings?| sense)?(?: of| to| from| for)?"
@@ -40,7 +40,7 @@ _FRAMES: tuple[tuple[str, str], ...] = (
     ("broader", r"(?:an? |the )?{w} (?:is|are) (?:an? )?(?:kinds?|types?|sorts?|forms?|examples?) of what(?: thing| animal| object)?"),
     ("broader", r"what (?:is|are) {w} (?:an? )?(?:kinds?|types?|sorts?|forms?|examples?) of"),
     ("broader", r"{w} hypern[yi]ms?"),
-    ("narrower", rf"{_LEAD}(?:hypon[yi]ms?|subtypes?|subordinates?|more specific (?:terms?|words?)|narrower terms?|kinds|types|sorts|varieties|examples)(?: of| for| than| to) {{w}}(?: are there| exist| do you know)?"),
+    ("narrower", rf"{_LEAD}(?:hypon[yi]ms?|subtypes?|subordinates?|more specific (?:terms?|words?)|narrower terms?|kinds|types|sorts|varieties)(?: of| for| than| to) {{w}}(?: are there| exist| do you know)?"),
     ("narrower", r"(?:what|which) (?:different )?(?:kinds|types|sorts|varieties) of {w} (?:are there|exist|do you know)"),
     ("narrower", r"{w} hypon[yi]ms?"),
     ("parts", rf"{_LEAD}(?:parts|meron[yi]ms?|components)(?: of| for| does) {{w}}(?: have)?"),
@@ -63,12 +63,14 @@ _FRAMES: tuple[tuple[str, str], ...] = (
     ("synonyms", r"(?:replace|substitute) {w} (?:with|by) (?:a synonym|another word|a similar word|a different word)"),
     ("synonyms", rf"(?:find|use) a {_SYNONYM} (?:to replace|instead of) {{w}}"),
     # definitions
-    ("definition", r"(?:please )?(?:define|definition|meaning|dictionary|explain|describe)(?: for| of| to| me| what| the (?:meaning|sense|definition) of)* ?:? {w}(?: means?| is| for me| to me)?"),
+    ("definition", r"(?:please )?(?:define|definition|meaning|dictionary|explain)(?: for| of| to| me| what| the (?:meaning|sense|definition) of)* ?:? {w}(?: means?| is| for me| to me)?"),
     ("definition", rf"{_LEAD}{_DEFINITION}(?: of| for| behind| to) {{w}}"),
     ("definition", r"(?:what|wat|wht) (?:exactly |actually |really )?(?:does|do|dose|did|is|would) {w} (?:exactly |actually |really |even |usually )?(?:mean|means|meaning|signify|denote|refer to|stand for|meant)(?: exactly| really| as an? (?P<pos>noun|verb|adjective|adverb))?"),
     ("definition", r"what (?:exactly |actually )?{w} (?:means|signifies|denotes|is|refers to)"),
     ("definition", r"what (?:exactly )?(?:is|are|does one|do we|do you|do people|does it) (?:meant|understood|mean|understand)(?: when (?:someone|people|you|we) (?:says?|is|are|to be))?(?: by| with| to be| it) {w}"),
-    ("definition", r"how (?:is|are|would|do|does|can|could|should|might) (?:you |one |we |i |the dictionary |a dictionary |wordnet |dictionaries )?(?:define|defined|explain|describe) {w}"),
+    ("definition", r"what (?:do|does|did) (?:people|we|they|you|someone|somebody|one) (?:usually |really )?mean (?:when (?:they|we|you|someone|people|he|she|somebody) says?|by(?: saying)?|with) {w}"),
+    ("definition", r"(?:i (?:don'?t|do not) (?:know|understand)|i (?:never heard|just read|came across|saw|have never heard)(?: of)?|i'?m not sure about) {w}[.,;:]? (?:so |and )?(?:what does (?:it|that|this)(?: word)? mean|what is (?:it|that)|what is (?:its|the) (?:meaning|definition)|can you (?:define|explain) (?:it|that))"),
+    ("definition", r"how (?:is|are|would|do|does|can|could|should|might) (?:you |one |we |i |the dictionary |a dictionary |wordnet |dictionaries |people )?(?:define|defined|explain|describe) {w}"),
     ("definition", r"how (?:is|are|can|would) {w} (?:be )?(?:defined|explained|described)"),
     ("definition", r"(?:look|looking) up {w}(?: in (?:a|the|your) dictionary)?"),
     ("definition", r"what (?:does|do) (?:the|a|your) dictionary say (?:about|for|on) {w}"),

@@ -176,7 +176,7 @@ def compare(reading: Reading, atlas: Atlas) -> str | None:
     )
     less = reading.has(r"smaller|less|fewer|smallest|least|lowest|lower")
     word = ("smaller" if less else "larger") if by_area else ("fewer people" if less else "more people")
-    if _asks_yes_or_no(reading) and not reading.has("which|what") and len(found) == 2:
+    if _asks_yes_or_no(reading) and not reading.has("which|what|or") and len(found) == 2:
         yes = measure(found[0]) < measure(found[1]) if less else measure(found[0]) > measure(found[1])
         larger = max(found, key=measure)
         return f"{_yes(yes)}, {larger.spoken} {'is larger' if by_area else 'has more people'}."

@@ -45,6 +45,8 @@ class LogicEngine:
             return Declined(NOT_MINE)
         text = bare(re.sub(r"\n+", ". ", question.text) if _is_list(question.text) else question.text)
         text = re.sub(r"\b([Ww]hat|[Ww]ho)'s\b", r"\1 is", tidy(text))
+        if re.match(r"[a-z]{2}", text):
+            text = text[0].upper() + text[1:]  # a name that stood after "So," or "Hello,"
         if len(text.split()) < 2:
             return Declined(NOT_MINE)
         for kind in _KINDS:

@@ -13,7 +13,7 @@ from kubefugu_experts.phrasing import words_to_digits
 
 _MOST_COUNTED = 2_000
 _KIND = r"((?:(?:distinct|different|consecutive|two|three|all|any|an?|some|the|possible|single|unique|even|odd|small) )*)(positive |non-?negative |natural |negative |whole |nonnegative |strictly positive )?(?:even |odd )?(integers?|whole numbers?|natural numbers?|int|integer values?|numbers?|integer solutions?|natural)"
-_SUCH = r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|solving|in|that solves?|which satisf(?:y|ies)|subject to|if|to|of|given(?: that)?|when|makes?|make|holds? for)"
+_SUCH = r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|solving|in|that solves?|which satisf(?:y|ies)|subject to|if|to|of|given(?: that)?|when|makes?|make|holds? for|(?:that |which )?(?:meet|meets|meeting|fulfil|fulfill|fulfilling|obey|obeying|solve))"
 _NAMES = r"((?:[a-zA-Z](?:, ?|,? and |,? ?))*[a-zA-Z])?"
 _ASK = re.compile(
     rf"^(?:(find|give|determine|compute|solve for|what are|what is|what's|which|are there|is there|do there exist|does there exist|exist|list|name|how many|count|what|is it possible to find|can you find|the|pick|choose|tell)(?: me)?(?: the)? ?)?"
@@ -21,7 +21,7 @@ _ASK = re.compile(
     re.IGNORECASE,
 )
 _OVER = re.compile(
-    rf"^(?:solve|find(?: the| all| all the)? (?:integer )?solutions? (?:of|to|for))(?: the)?(?: system| equations?| constraints?)?:? (.+?) (?:over|in|for|among|with) (?:the )?(?:(positive|non-?negative|natural) )?(?:integers|whole numbers|integer {_NAMES}|natural numbers|integer (?:values|variables|unknowns|solutions))(?: only)?$",
+    rf"^(?:solve|find(?: the| all| all the)? (?:integer )?solutions? (?:of|to|for)|satisfy)(?: the)?(?: system| equations?| constraints?| conditions?)?(?: of)?:? (.+?) (?:over|in|for|among|with) (?:the )?(?:(positive|non-?negative|natural) )?(?:integers|whole numbers|natural numbers|integer (?:values|variables|unknowns|solutions))(?: only| {_NAMES})?$",
     re.IGNORECASE,
 )
 _HAS = re.compile(

@@ -51,7 +51,7 @@ _SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "bigges
     "most experienced": 1, "least experienced": -1, "least expensive": -1}  # fmt: skip
 _QUESTION = re.compile(
     r"(?:^|[.;!?,]\s+)((?:(?:[Ss]o|[Tt]hen),? )?(?:[Ww]ho|[Ww]hich|[Ww]hat|(?:[Ii]s|[Ww]as|[Dd]id) [A-Z]\w*"
-    r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut)\b.*)$"
+    r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut|[Nn]ame|[Tt]ell|[Ff]ind|[Gg]ive)\b.*)$"
 )
 _LEFT_OVER = re.compile(
     r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"

@@ -163,17 +163,27 @@ _CLASSIFY = (
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:is|are) (?:there|any) (?:an? |any )?(?:truth )?(?:assignment|valuation|interpretation|model)s?(?: of (?:truth )?values)? (?:that (?:makes?|satisfies|satisfy)|making|satisfying|for) {_F}(?: true)?$",
+        rf"^(?:is|are) (?:there|any) (?:an? |any )?(?:truth )?(?:assignment|valuation|interpretation|model)s?(?: of (?:truth )?values)? (?:that (?:makes?|satisfies|satisfy)|making|satisfying|for|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^can {_F} (?:ever )?be (true|satisfied|false)(?: together| at the same time| simultaneously)?$", re.IGNORECASE
+        rf"^can (?:the )?{_LOGICAL}:? ?{_F} (?:ever )?be (true|satisfied|false)(?: together| at the same time| simultaneously)?$",
+        re.IGNORECASE,
     ),
+)
+
+
+_HOLDS = re.compile(
+    rf"^(?:does|is|do) (?:the )?{_LOGICAL}:? ?{_F} (?:hold|holds|true|come out true) (?:under|in|for|on|with) (?:all|every|each|any)"
+    r"(?: possible)?(?: truth)? ?(?:assignments?|interpretations?|cases?|rows?|valuations?|circumstances?|values?)(?: of .*)?$",
+    re.IGNORECASE,
 )
 
 
 def classify(text: str) -> str | None:
     """Is p or not p a tautology? Is (a and not a) satisfiable?"""
+    if match := _HOLDS.match(text):
+        return _classified(Formula(match[1]), "tautology")
     for pattern in _CLASSIFY:
         match = pattern.match(text)
         if match is None:

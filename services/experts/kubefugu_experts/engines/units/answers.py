@@ -15,7 +15,7 @@ _LESS = re.compile(
     r"\b(?:shorter|lighter|smaller|less|slower|colder|cooler|lower|shortest|lightest|smallest|slowest|coldest|lowest|least)\b"
 )
 _ADJECTIVES = re.compile(r"\b(\w+er|more|less)\b")
-_CALENDAR = re.compile(r"\b(year|decade|century|month)\b")
+_YEARS = re.compile(r"\b(?:year|decade|century|millennium)\b(?! ?/)")
 _AVERAGE_YEAR_DAYS, _COMMON_YEAR_DAYS = 365.25, 365
 
 
@@ -26,27 +26,29 @@ def _amount(value: float, unit: Unit, rounding: Rounding) -> str:
 
 def _echo(quantity: Quantity) -> str:
     """The quantity as the question has it."""
-    parts = [
-        f"{tell_value(float(part.value), Rounding())} {part.unit.named(part.value)}" for part in (quantity, *quantity.smaller)
-    ]
-    return " ".join(parts)
+    return quantity.text
 
 
 def conversion(reading: Reading, rounding: Rounding, calculator: Calculator) -> str | None:
     """Convert 5 km to miles."""
     (quantity,), (unit,) = reading.quantities, reading.units
     value = calculator.value(quantity, unit)
-    return f"That is {_amount(value, unit, rounding)}{_calendar_note(quantity, unit, value, rounding)}."
+    if _is_between_years_and_days(quantity, unit):
+        return f"That is {_amount(_with_common_years(value, quantity), unit, rounding)} (in common years)."
+    return f"That is {_amount(value, unit, rounding)}."
 
 
-def _calendar_note(quantity: Quantity, unit: Unit, value: float, rounding: Rounding) -> str:
-    """Years and months have no fixed length: Pint's is the average; the common year is said beside it."""
-    years = bool(_CALENDAR.search(quantity.unit.pint)) != bool(_CALENDAR.search(unit.pint))
-    if not years or "month" in quantity.unit.pint + unit.pint:
-        return ""
+def _is_between_years_and_days(quantity: Quantity, unit: Unit) -> bool:
+    """A year has no fixed number of days: Pint takes the average, people the common year."""
+    return (
+        bool(_YEARS.search(quantity.unit.pint)) != bool(_YEARS.search(unit.pint))
+        and "month" not in quantity.unit.pint + unit.pint
+    )
+
+
+def _with_common_years(value: float, quantity: Quantity) -> float:
     factor = _COMMON_YEAR_DAYS / _AVERAGE_YEAR_DAYS
-    common = value * factor if _CALENDAR.search(quantity.unit.pint) else value / factor
-    return f" ({tell_value(common, rounding)} with years of {_COMMON_YEAR_DAYS} days)"
+    return value * factor if _YEARS.search(quantity.unit.pint) else value / factor
 
 
 def to_one(reading: Reading, rounding: Rounding, calculator: Calculator) -> str | None:

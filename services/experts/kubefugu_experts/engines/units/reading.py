@@ -37,6 +37,8 @@ class Quantity:
 
     value: Fraction
     unit: Unit
+    text: str = ""
+    """As the question writes it."""
     smaller: tuple[Quantity, ...] = ()
     """Further parts of a customary pair: the 11 inches of 5 feet 11 inches."""
 
@@ -107,8 +109,11 @@ def _items(tokens: list[str]) -> Iterator[_Item]:
                 after += 1
             found, length = _unit_at(tokens, after)
             if found is not None:
-                yield Quantity(number, found)
+                yield Quantity(number, found, " ".join(tokens[position : after + length]))
                 position = after + length
+            elif tokens[position].lower() == "one":
+                yield "one"
+                position += 1
             else:
                 yield number
                 position += 1
@@ -153,6 +158,8 @@ def _is_plain_word(tokens: list[str], position: int, length: int) -> bool:
     if length > 1 or word.lower() not in _PLAIN_WORDS:
         return False
     before = tokens[position - 1].lower() if position else ""
+    if before == "many":
+        return False
     last = position == len(tokens) - 1 or tokens[position + 1] in "?.!"
     if word in ("m", "s", "h", "d", "C", "c") or word == "in":
         return not (before in ("to", "into", "in", "many", "from", "->", "=", "/", "per") and (last or word != "in"))
@@ -226,7 +233,7 @@ def _merge_articles(items: list[_Item]) -> list[_Item]:
             and isinstance(merged[-1], str)
             and merged[-1].lower() in ("a", "an", "each", "every")
         ):
-            merged[-1] = Quantity(Fraction(1), item)
+            merged[-1] = Quantity(Fraction(1), item, f"{merged[-1]} {item.singular}")
         else:
             merged.append(item)
     return merged
@@ -245,7 +252,7 @@ def _merge_pairs(items: list[_Item], *, comparing: bool) -> list[_Item]:
                 larger = last.smaller[-1] if last.smaller else last
                 if (larger.unit.pint, item.unit.pint) in PAIRS:
                     del merged[len(merged) - 1 - glue :]
-                    merged.append(Quantity(last.value, last.unit, (*last.smaller, item)))
+                    merged.append(Quantity(last.value, last.unit, f"{last.text} {item.text}", (*last.smaller, item)))
                     continue
         merged.append(item)
     return merged
