@@ -16,7 +16,8 @@ from kubefugu_coordination.workflow.parking import ParkingLot
 from kubefugu_coordination.workflow.runner import WorkflowParts
 from kubefugu_coordination.workflow.settings import WorkflowSettings
 from kubefugu_core.errors import DataError, UnavailableError
-from kubefugu_core.stores.state import StateStore, open_state_store
+from kubefugu_core.stores import open_state_store
+from kubefugu_core.stores.state import StateStore
 from kubefugu_executor.conductor_client import GrpcConductor
 from kubefugu_executor.settings import ExecutorSettings
 

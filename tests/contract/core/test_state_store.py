@@ -13,7 +13,8 @@ from support.redis import redis_server
 
 from kubefugu_coordination.memory import MemoryBounds, ToolCallMemory, ToolCallRecord
 from kubefugu_core.errors import DataError, UnavailableError
-from kubefugu_core.stores.state import StateStore, open_state_store, state_key
+from kubefugu_core.stores import open_state_store
+from kubefugu_core.stores.state import StateStore, state_key
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -74,7 +75,7 @@ async def test_two_openers_share_what_is_stored(store: StateStore, url: str) -> 
 
 _PUT_AND_DIE = """
 import asyncio, os, signal, sys
-from kubefugu_core.stores.state import open_state_store
+from kubefugu_core.stores import open_state_store
 async def run():
     store = open_state_store(sys.argv[1])
     await store.put("a", b"acknowledged", ttl_s=60)

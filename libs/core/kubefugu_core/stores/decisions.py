@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
-
-from kubefugu_core.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +45,3 @@ class DecisionStore(Protocol):
     async def close(self) -> None:
         """Close connections; nothing is written any more."""
         ...
-
-
-def open_decision_store(url: str, *, retention: Retention = DEFAULT_RETENTION) -> DecisionStore:
-    """A store by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://`, `rediss://` or `unix://` (Redis's socket).
-
-    Raises DataError for another scheme, or where the Redis client is not installed.
-    """
-    scheme = urlsplit(url).scheme
-    if url.startswith("sqlite:///"):
-        from kubefugu_core.stores.sqlite import SqliteDecisions
-
-        return SqliteDecisions(Path(url.removeprefix("sqlite:///")), retention=retention)
-    if scheme in ("redis", "rediss", "unix"):
-        from kubefugu_core.stores.redis import RedisDecisions
-
-        return RedisDecisions(url, retention=retention)
-    raise DataError(f"The decision store's URL has an unknown scheme: {scheme or 'none'}.", field="decisions_url")

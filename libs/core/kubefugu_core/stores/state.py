@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urlsplit
-
-from kubefugu_core.errors import DataError
+from urllib.parse import quote
 
 
 class StateStore(Protocol):
@@ -41,21 +38,3 @@ class StateStore(Protocol):
 def state_key(kind: str, tenant: str, name: str) -> str:
     """Key of one tenant's entry. Parts are quoted, so that no tenant or name can reach into another one's keys."""
     return f"{kind}:{quote(tenant, safe='')}:{quote(name, safe='')}"
-
-
-def open_state_store(url: str) -> StateStore:
-    """A store by URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `redis://`, `rediss://` or `unix://` (Redis's socket).
-
-    It connects on first use. Raises DataError for another scheme, or where the Redis client is not installed.
-    """
-    scheme = urlsplit(url).scheme
-    path = url.removeprefix("sqlite:///")
-    if url.startswith("sqlite:///") and path:
-        from kubefugu_core.stores.state_sqlite import SqliteState
-
-        return SqliteState(Path(path))
-    if scheme in ("redis", "rediss", "unix"):
-        from kubefugu_core.stores.state_redis import RedisState
-
-        return RedisState(url)
-    raise DataError("A state store's URL is sqlite:///path, redis://, rediss:// or unix://.", field="state_url")
