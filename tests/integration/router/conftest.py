@@ -7,7 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from support.backbones import make_tiny
-from support.router_service import Policies
+from support.live_router import Policies
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.router_service import WORKERS, Policies, policy_set, refusal, request, router, settings_for
+from support.live_router import WORKERS, Policies, policy_set, refusal, request, router, settings_for
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2

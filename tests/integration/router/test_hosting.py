@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+from support.live_router import Client, Policies, policy_set, refusal, request, router, settings_for
 from support.processes import service
-from support.router_service import Client, Policies, policy_set, refusal, request, router, settings_for
 from support.waiting import until
 
 from kubefugu_core.errors import DeadlineExceededError, InternalError, OverloadedError, UnavailableError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToJson
-from support.router_service import WORKERS, Client, Policies, policy_set, refusal, request, router, settings_for
+from support.live_router import WORKERS, Client, Policies, policy_set, refusal, request, router, settings_for
 from support.waiting import until
 
 from kubefugu.router.v1 import router_pb2
@@ -390,3 +390,29 @@ async def test_swaps_under_load_fail_nothing_and_never_mix(tmp_path: Path, polic
                 await until(lambda seen=seen: len(answered) > seen, what="decisions go on")  # type: ignore[misc]
             swapping = False
     assert len(answered) > 60
+
+
+@pytest.mark.parametrize("rounds", [25, pytest.param(125, marks=pytest.mark.slow)])
+async def test_swaps_leave_nothing_behind(tmp_path: Path, policies: Policies, backbone: Path, rounds: int) -> None:
+    """Only the resident policies are held, whatever came and went."""
+    import gc
+
+    from kubefugu_routing.engine import Variant
+
+    def held() -> int:
+        gc.collect()
+        return sum(type(thing) is Variant for thing in gc.get_objects())
+
+    versions = {f"v{i}": policies.write(f"v{i}", seed=i, offsets=i % 2 == 0) for i in range(8)}
+    async with router(settings_for(backbone, tmp_path, keep_resident=2)) as client:
+        before = held()
+        generation = 0
+        for _ in range(rounds):
+            for version, source in versions.items():
+                generation += 1
+                await client.declare(policy_set(generation, version, source))
+            await client.route()
+        assert generation == 8 * rounds
+        assert len(await client.states()) == 3
+        assert held() - before <= 3
+        assert len(list((tmp_path / "home" / "bundles").glob("*"))) <= 8

@@ -84,6 +84,7 @@ def test_a_bundle_of_other_weights_layer_or_content_is_refused(tiny: Callable[..
     offsets = random_offsets(layout_of(backbone.info, 2).lengths, 2, TieMode.FIXTURE)
     bundle = make_bundle(backbone, layer=2, embedding=True)
     digest = save_bundle(tmp_path / "b", bundle)
+    assert all(save_bundle(tmp_path / "b", bundle) == digest for _ in range(8)), "equal bundles give equal files"
     loaded = load_bundle(tmp_path / "b", sha256=digest)
     engine = Engine(backbone)
     np.testing.assert_array_equal(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from kubefugu_core.errors import ArtifactRefusedError
+from kubefugu_routing.canonical import canonical
 from kubefugu_routing.formats import RouterFormat
 from kubefugu_routing.policy.artifact import FactorRef, PolicyArtifact, WorkerRow
 from kubefugu_routing.svf.offsets import SvfOffsets, TieMode
@@ -64,17 +64,7 @@ def dump_artifact(artifact: PolicyArtifact) -> bytes:
             tensors[_PREFIX + name] = np.ascontiguousarray(artifact.offsets.blocks[name], dtype=np.float32)
     document = _document(artifact)
     metadata = {"format": FORMAT, "document": document, "checksum": _checksum(document, tensors)}
-    return _canonical_header(save(tensors, metadata=metadata))
-
-
-def _canonical_header(raw: bytes) -> bytes:
-    """Sort the metadata keys of a safetensors file, whose writer leaves them in hash order."""
-    length = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + raw[8 + length :]
+    return canonical(save(tensors, metadata=metadata))
 
 
 def save_artifact(path: Path, artifact: PolicyArtifact) -> str:

@@ -22,6 +22,7 @@ from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_core.settings import cache_home
 from kubefugu_routing.backbone import Backbone
 from kubefugu_routing.backbone.digests import write_aside
+from kubefugu_routing.canonical import canonical
 from kubefugu_routing.svf.layout import EMBEDDING, LAYER_BLOCKS
 
 FORMAT = "kubefugu-factors/1"
@@ -131,7 +132,7 @@ def _dump(layer: int, matrices: Mapping[str, MatrixFactors]) -> bytes:
         tensors[f"{name}.v"] = factors.v.contiguous()
         tensors[f"{name}.s"] = factors.s.contiguous()
     document = {"layer": layer, "weights": {name: factors.weights_sha256 for name, factors in sorted(matrices.items())}}
-    return save(tensors, metadata={"format": FORMAT, "document": json.dumps(document, sort_keys=True)})
+    return canonical(save(tensors, metadata={"format": FORMAT, "document": json.dumps(document, sort_keys=True)}))
 
 
 def _read(path: Path, names: tuple[str, ...] | None) -> FactorBundle:

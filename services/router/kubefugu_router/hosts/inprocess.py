@@ -212,9 +212,10 @@ class InProcessHost:
         seconds = time.monotonic() - now
         self.observer.step(sequences=len(parts), tokens=sum(count for _, count in parts), seconds=seconds)
         done = [job for job, _ in parts if job.sequence is not None and job.sequence.finished]
+        # Out of the queue first: who is answered may ask again at once.
+        self._drop(done)
         for job in done:
             self._answer(job)
-        self._drop(done)
 
     def _answer(self, job: _Job) -> None:
         assert job.sequence is not None
