@@ -24,7 +24,7 @@ class ExpertsSettings(ServiceSettings):
     """Comma-separated names of the engines to run: algebra, units, geography, definitions, logic, dates; or all."""
     children: int = Field(default=2, ge=1, le=256)
     """Questions answered at the same time, each in a process of its own."""
-    answer_timeout_seconds: float = Field(default=5.0, gt=0, le=600)
+    answer_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     """Time for one answer; a question that needs more is declined."""
     child_memory_mib: int = Field(default=4096, ge=512, le=1_048_576)
     """Address space of a child process."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kubefugu_core.errors import DataError, UnavailableError
 from kubefugu_experts.engines.base import Engine
+from kubefugu_experts.engines.terse import Terse
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def load(spec: EngineSpec) -> Engine:
         engine: Engine = importlib.import_module(spec.module).make_engine()
     except (ImportError, FileNotFoundError) as error:
         raise UnavailableError(f"The engine {spec.name} is left out: {error}") from error
-    return engine
+    return Terse(engine)
 
 
 def load_all(specs: Iterable[EngineSpec]) -> tuple[dict[str, Engine], dict[str, str]]:

@@ -12,7 +12,7 @@ _MOST_WORDS = 12
 _BOUNDARY = re.compile(r"(?<=[.?!:])\s+(?=\S)|\s+-+\s+(?=\S)")
 _UNMARKED = re.compile(
     r"(?<=[\w)'\"%]) (?=(?:Please (?:answer|reply|respond|keep)|Give (?:only|just)|Thank you|Thanks|Many thanks|Keep it|Cheers|Any idea|"
-    r"Answer (?:with|in|only|briefly)|Just the|Reply (?:with|only)|Respond (?:with|only))\b)"
+    r"Answer (?:with|in|only|briefly)|I'd appreciate|I would appreciate|Just the|Reply (?:with|only)|Respond (?:with|only))\b)"
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class SandboxLimits:
     """Limits of a child process."""
 
-    answer_timeout_s: float = 5.0
+    answer_timeout_s: float = 10.0
     """Wall-clock time of one answer; then the child is killed."""
     memory_bytes: int = 2 << 30
     """Address space of a child."""

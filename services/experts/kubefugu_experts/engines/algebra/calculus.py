@@ -37,7 +37,7 @@ _AT = re.compile(
 _HIGHER = re.compile(rf"\b({'|'.join(_ORDERS)})(?:[- ]order)?\s+(?=derivative)", re.IGNORECASE)
 _DERIVATIVE = re.compile(
     r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|write|name|state|what would be|what are|give|state|provide|show) )?"
-    r"(?:the |its |a )?(?:partial )?(?:derivatives?|differential|rate of change|slope(?: of the tangent(?: line)?)?|d/d[a-zA-Z])"
+    r"(?:the |its |a )?(?:value of )?(?:the )?(?:partial )?(?:derivatives?|differential|rate of change|slope(?: of the tangent(?: line)?)?|d/d[a-zA-Z])"
     r"(?: (?:of|for|to))?(?: the (?:function|curve|expression|graph)(?: of)?)? ?:? ?(.+)$",
     re.IGNORECASE,
 )

@@ -30,7 +30,7 @@ _SOLVE = re.compile(
     re.IGNORECASE,
 )
 _FIND = re.compile(
-    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|get|work out|give)(?: all)?(?: the)?(?: real)?(?: possible)?(?: values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|,) {_VARIABLE})?"
+    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|get|work out|give)(?: all| every| each)?(?: the)?(?: real)?(?: possible)?(?: values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|,) {_VARIABLE})?"
     r"(?: be)?,? (?:if|when|where|given(?: that)?|such that|so that|in|for which|with|from|that (?:satisf(?:y|ies)|makes?|solves?)|satisfying|to satisfy|for|provided)(?: the)?(?: equations?)?:? ?(.+)$",
     re.IGNORECASE,
 )
@@ -51,7 +51,11 @@ _SOLVE_FOR = re.compile(
 )
 
 
-_QUESTION_MARK = re.compile(rf"^{_VARIABLE} ?= ?\\?,? ?(?:if|when|where|given(?: that)?|for|in):? (.+)$", re.IGNORECASE)
+_QUESTION_MARK = re.compile(rf"^{_VARIABLE} ?= ?\?,? ?(?:if|when|where|given(?: that)?|for|in):? (.+)$", re.IGNORECASE)
+_BOTH = re.compile(
+    rf"^(?:for |which |what |the )*(?:values? of |numbers? )?{_VARIABLE}(?: and {_VARIABLE})? (?:do|does|satisfy|satisfies|solve|solves|make|makes)(?: both| all)?(?: the)?(?: equations?)? (.+?)(?: hold| true| at the same time)*$",
+    re.IGNORECASE,
+)
 _VANISHES = re.compile(
     rf"^(?:at|for) (?:which|what)(?: values? of)? {_VARIABLE} (?:does|do|is|are|will)(?: the)?(?: expression| function| polynomial)? (.+?) (?:vanish|vanishes|equal to (?:0|zero)|equal (?:0|zero)|become (?:0|zero)|zero|= ?0)$",
     re.IGNORECASE,
@@ -60,6 +64,8 @@ _VANISHES = re.compile(
 
 def solve(text: str, rounding: Rounding) -> str | None:
     """Solve 2x + 3 = 7; the roots of x^2 - 4; x + y = 10 and x - y = 2; 3x > 6."""
+    if match := _BOTH.match(text):
+        return _solved(match[3], (match[1], match[2] or match[1]), rounding, roots=False)
     if match := _VANISHES.match(text):
         return _solved(match[2], (match[1],), rounding, roots=True)
     if match := _QUESTION_MARK.match(text):

@@ -38,6 +38,7 @@ _SPLIT = re.compile(
     r"^(?:split|decompose|write|break|express|rewrite) (.+) (?:into|as) (?:an? |its |the )?(?:product of )?(?:linear |irreducible )?(?:factors|product)(?: form)?$",
     re.IGNORECASE,
 )
+_WITHOUT = re.compile(r"^(?:write|express|rewrite|give|show) (.+) without (?:any )?(?:brackets|parentheses)$", re.IGNORECASE)
 _SQUARE = re.compile(r"^(?:complete|completing) the square (?:for|of|in|on):? (.+)$", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ def reshape(text: str, rounding: Rounding) -> str | None:
     if (match := _FACTOR.match(text)) or (match := _SPLIT.match(text)):
         formula = read_formula(match[1])
         return f"The factored form is {tell(sympy.factor(formula.expression))}." if formula.variables else None
-    if match := _EXPAND.match(text):
+    if match := _EXPAND.match(text) or _WITHOUT.match(text):
         body = re.sub(r"\) (?:by|and|with|times) \(", ")*(", match[1])
         formula = read_formula(body)
         return f"It is {tell(sympy.expand(formula.expression))}." if formula.variables else _number(formula, rounding)
@@ -95,6 +96,10 @@ _EVALUATE = re.compile(
     r"(?:at|when|for|if|where|with|given(?: that)?|by substituting|after substituting) ((?:[a-zA-Z] ?(?:=|is|equals) ?-?[\w./^()]+(?:,? ?(?:and )?)?)+)$",
     re.IGNORECASE,
 )
+_SUBSTITUTE = re.compile(
+    r"^(?:substitute|plug(?: in)?|put|insert|replace) ((?:[a-zA-Z] ?(?:=|is|equals|by|with) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+) (?:in|into|for x in)(?: the)?(?: expression| formula| function| polynomial)? ?:? ?(.+)$",
+    re.IGNORECASE,
+)
 _IF_EVALUATE = re.compile(
     r"^(?:if|when|given(?: that)?|let|suppose|for|with) ((?:[a-zA-Z] ?(?:=|is|equals) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+),? ?(?:then )?(?:what is|what's|find|compute|calculate|evaluate|determine)(?: the value of)? (.+)$",
     re.IGNORECASE,
@@ -116,7 +121,7 @@ def evaluate(text: str, rounding: Rounding) -> str | None:
         return _at(match[3], {match[2]: match[4]}, rounding)
     if match := _FUNCTION_AFTER.match(text):
         return _at(match[4], {match[3]: match[2]}, rounding)
-    if match := _IF_EVALUATE.match(text):
+    if match := _IF_EVALUATE.match(text) or _SUBSTITUTE.match(text):
         return _at(match[2], dict(_PAIR.findall(match[1])), rounding)
     if (match := _EVALUATE.match(text)) and "=" not in re.sub(r"^[a-zA-Z] ?\([a-zA-Z]\) ?=|^y ?=", "", match[1]):
         return _at(match[1], dict(_PAIR.findall(match[2])), rounding)
@@ -138,7 +143,7 @@ def _at(body: str, values: dict[str, str], rounding: Rounding) -> str | None:
 
 _ARITHMETIC = re.compile(
     r"^(?:(?:please )?(?:state|find|give|get|compute|calculate|calc|determine|what is|what's|what are|whats|evaluate|work out|how much is|how much are|solve|tell me|"
-    r"add|sum|subtract|multiply|divide|can you do|do|figure out|what does|what do|perform) )?(?:the )?"
+    r"add|sum|subtract|multiply|divide|take|can you do|do|figure out|what does|what do|perform) )?(?:the )?"
     r"(?:(?:final )?(?:answer|result|value|solution|outcome)(?: (?:to|of|for|from))?(?: the)? ?)?(?:(?:following|given)(?: |(?=:)))?"
     r"(?:(?:arithmetic |math(?:ematical)? |multiplication |division |addition |subtraction |complex )*(?:problem|expression|calculation|operation|sum|computation|numbers?|multiplication|division|addition|subtraction|exponentiation)s?)?(?: of)? ?:? ?(.+?)"
     r"(?: (?:equal|equals|make|makes|give|gives|come to|is|be|=)+)?[ =?]*$",

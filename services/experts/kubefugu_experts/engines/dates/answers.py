@@ -309,6 +309,16 @@ def days_in_month(reading: Reading, now: datetime) -> str | None:
     return f"{where} has {days} days."
 
 
+def month_has_days(reading: Reading, now: datetime) -> str | None:
+    """Does February 1944 have 29 days?"""
+    days, (year, month) = reading.spans[0].whole_days, reading.months[0]
+    year = year or (reading.years[0] if reading.years else None)
+    if days is None or (year is None and month == 2):
+        return None
+    real = calendar.monthrange(year or _COMMON_YEAR, month)[1]
+    return f"{'Yes' if real == days else 'No'}, {MONTHS[month - 1].capitalize()}{f' {year}' if year else ''} has {real} days."
+
+
 def leap(reading: Reading, now: datetime) -> str | None:
     """Is 1900 a leap year?"""
     sentences = []

@@ -64,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     Rule("nth weekday", answers.nth_weekday_date, {"ordinals": _ONE, "weekdays": _ONE, "months": _ONE, "years": (0, 1)}, r"ORDINAL WEEKDAY"),
     Rule("weekdays in month", answers.weekdays_in_month, {"weekdays": _ONE, "months": (0, 1), "years": (0, 1)}, r"how (?:many|often)|number of|count"),
     Rule("nth month", answers.nth_month, {"ordinals": _ONE}, r"ORDINAL month"),
+    Rule("month has days", answers.month_has_days, {"months": _ONE, "years": (0, 1), "spans": _ONE}, r"\b(?:have|has|with|got)\b", r"how|what|which"),
     Rule("days in month", answers.days_in_month, {"months": _ONE, "years": (0, 1)}, r"how (?:many|long)|number of days|days (?:in|are|of)|length of|last day of|last date of|end of", r"weeks|hours|business|working|weekend"),
     Rule("leap years between", answers.leap_between, {"years": _TWO}, r"leap", r"\bis\b(?! the)|\bwas\b"),
     Rule("leap next", answers.leap_next, {"years": _ONE}, r"(?:next|first|previous|last|prior|preceding|following|after|before).*leap|leap.*(?:after|before|following|preceding|since|prior)"),

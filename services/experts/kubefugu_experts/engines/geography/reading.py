@@ -65,11 +65,10 @@ def _name_at(reading: Reading, tokens: list[str], folded: list[str], position: i
             ["states"],
         ):
             return count, "us"
-        placed = _lookup(reading, key, text, atlas, single=count == 1)
-        if placed is None and key.endswith("s") and re.search(r"'s?\.?$", text):
+        placed = None
+        if re.search(r"'s?\.?$", text):
             placed = _lookup(reading, re.sub(r"s$", "", key), text, atlas, single=count == 1)
-            if placed is None:
-                placed = _lookup(reading, key, text, atlas, single=count == 1)
+        placed = placed or _lookup(reading, key, text, atlas, single=count == 1)
         if placed:
             return count, placed
     shouting = all(token.isupper() for token in tokens if token.isalpha())

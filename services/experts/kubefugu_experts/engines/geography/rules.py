@@ -24,7 +24,7 @@ class Rule:
     unless: str = ""
 
 
-_NEIGHBOUR = r"neighbou?rs?|neighbou?ring|borders?|bordering|bordered|adjacent|share|shares|sharing|surrounds?|surrounding|touch|touches|next to"
+_NEIGHBOUR = r"neighbou?rs?|neighbou?ring|borders?|bordering|bordered|adjacent|share|shares|sharing|surrounds?|surrounding|touch|touches|next to|walk|drive|cross"
 _SUPERLATIVE = r"largest|biggest|smallest|most populous|most populated|most people|most inhabitants|least populous|least populated|highest population|lowest population|greatest|fewest"
 _CITY = r"city|cities|town|metropolis|municipality|urban"
 

@@ -115,7 +115,7 @@ VOCABULARY = frozenset(
     beginning starting starts start corresponds correspond corresponding stands stand represents represent refers refer belongs
     assigned denote denotes short form its's another other than same home headquarters there's here official's you i we us me my
     visit? postal abbreviations usps sovereign independent administrative political center centre nation's metropolis
-    municipality which's big-city least-populous largest-by-area by-area by-population populations' more-populous person used in
+    municipality which's big-city least-populous largest-by-area by-area by-population populations' more-populous person used in walk straight directly drive cross without crossing
     dollars? units unit standard exchange circulates circulate circulation monetary coin coins banknotes notes native primary
     primarily mostly mainly official-language""".split()
 )

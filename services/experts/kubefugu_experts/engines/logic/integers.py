@@ -12,11 +12,11 @@ from kubefugu_experts.formulas import Binary, FormulaError, Negative, Node, Numb
 from kubefugu_experts.phrasing import words_to_digits
 
 _MOST_COUNTED = 2_000
-_KIND = r"((?:(?:distinct|different|consecutive|two|three|all|any|an?|some|the|possible|single|unique|even|odd|small) )*)(positive |non-?negative |natural |negative |whole |nonnegative |strictly positive )?(?:even |odd )?(integers?|whole numbers?|natural numbers?|int|integer values?|numbers?|integer solutions?|natural)"
-_SUCH = r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|solving|in|that solves?|which satisf(?:y|ies)|subject to|if|to|of|given(?: that)?|when|makes?|make|holds? for|(?:that |which )?(?:meet|meets|meeting|fulfil|fulfill|fulfilling|obey|obeying|solve))"
+_KIND = r"((?:(?:distinct|different|consecutive|two|three|[2-6]|all|any|an?|some|the|possible|single|unique|even|odd|small) )*)(positive |non-?negative |natural |negative |nonnegative |strictly positive )?(?:even |odd )?(integers?|whole numbers?|natural numbers?|int|integer values?|numbers?|integer solutions?|natural)"
+_SUCH = r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|solving|in|that solves?|which satisf(?:y|ies)|subject to|constrained by|if|to|of|given(?: that)?|when|makes?|make|holds? for|(?:that |which )?(?:meet|meets|meeting|fulfil|fulfill|fulfilling|obey|obeying|solve))"
 _NAMES = r"((?:[a-zA-Z](?:, ?|,? and |,? ?))*[a-zA-Z])?"
 _ASK = re.compile(
-    rf"^(?:(find|give|determine|compute|solve for|what are|what is|what's|which|are there|is there|do there exist|does there exist|exist|list|name|how many|count|what|is it possible to find|can you find|the|pick|choose|tell)(?: me)?(?: the)? ?)?"
+    rf"^(?:(find|give|determine|compute|solve for|what are|what is|what's|which|are there|is there|do there exist|does there exist|exist|list|name|how many|count|what|is it possible to find|can you find|the|pick|choose|tell|i need|we need|need|give me)(?: me)?(?: the)? ?)?"
     rf"(smallest|largest|least|greatest|minimum|maximum|biggest|lowest|highest|number of)? ?(?:possible )?{_KIND}(?: value| solutions?)?(?: of)?(?: for)?,? ?{_NAMES},? ?(?:are there |exist |do |does |is |are |there )*{_SUCH}(?: the (?:equations?|constraints?|conditions?|system|inequalit(?:y|ies)))?[:,]? (.+?)(?: (?:hold|holds|true|is true|are true|both hold|satisfied))?$",
     re.IGNORECASE,
 )

@@ -29,7 +29,7 @@ _CHAIN = re.compile(
 )
 _ENDS = re.compile(rf"\b{_NAME} (?:finished|came|was|is|arrived|placed)(?: in)? (first|last)(?: place)?\b")
 _SUPERLATIVE = re.compile(
-    r"\b(?:who|which(?: (?:one|person|of them|runner|child))?|what)(?: of (?:them|these|the \w+))?(?: is| was| are|'s)? (?:the )?(second |third |2nd |3rd )?(most [a-z]+|least [a-z]+|[a-z]+est)\b",
+    r"\b(?:who|which(?: (?:one|person|of them|runner|child))?|what|name|tell(?: me)?|find|give(?: me)?)(?: of (?:them|these|the \w+))?(?: is| was| are|'s)? (?:the )?(second |third |2nd |3rd )?(most [a-z]+|least [a-z]+|[a-z]+est)\b",
     re.IGNORECASE,
 )
 _PLACE_ASKED = re.compile(
@@ -42,6 +42,10 @@ _YES_NO = re.compile(
 _LIST = re.compile(
     r"\b(?:order|rank|arrange|sort|list|put)\b.*\bfrom (?:the )?([a-z]+(?:est)?|first|last) to (?:the )?([a-z]+)", re.IGNORECASE
 )
+_FIRST = re.compile(
+    r"\b(?:rank|order|sort|arrange|list|put)\b.*?,? (?:the |from (?:the )?|starting (?:with|from) (?:the )?)?([a-z]+est)(?: one| person)?(?: first| to|$)",
+    re.IGNORECASE,
+)
 _POSITIONS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
 _SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "biggest": 1, "largest": 1, "richest": 1, "strongest": 1, "smartest": 1,
     "longest": 1, "highest": 1, "best": 1, "wealthiest": 1, "warmest": 1, "hottest": 1, "loudest": 1, "brightest": 1, "wisest": 1, "happiest": 1,
@@ -51,7 +55,7 @@ _SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "bigges
     "most experienced": 1, "least experienced": -1, "least expensive": -1}  # fmt: skip
 _QUESTION = re.compile(
     r"(?:^|[.;!?,]\s+)((?:(?:[Ss]o|[Tt]hen),? )?(?:[Ww]ho|[Ww]hich|[Ww]hat|(?:[Ii]s|[Ww]as|[Dd]id) [A-Z]\w*"
-    r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut|[Nn]ame|[Tt]ell|[Ff]ind|[Gg]ive)\b.*)$"
+    r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut|[Nn]ame|[Tt]ell|[Ff]ind|[Gg]ive|[Ss]ay|[Cc]an you)\b.*)$"
 )
 _LEFT_OVER = re.compile(
     r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
@@ -113,13 +117,11 @@ def _asked(text: str, rest: str, ranks: dict[str, Bool], constraints: list[Bool]
                 return f"No, {second} is {word}{' than' if word in _SCALE else ''} {first}."
             return "It cannot be determined."
     if match := _LIST.search(text):
-        order = sorted(
-            ranks, key=lambda name: -sum(entails(constraints, ranks[name] > ranks[other]) for other in ranks if other != name)
+        return _in_order(
+            ranks, constraints, descending=match[1].lower() == "first" or _SUPERLATIVES.get(match[1].lower(), 1) > 0
         )
-        if any(not entails(constraints, ranks[first] > ranks[second]) for first, second in pairwise(order)):
-            return "The order cannot be determined."
-        descending = match[1].lower() == "first" or _SUPERLATIVES.get(match[1].lower(), 1) > 0
-        return f"The order is {', '.join(order if descending else order[::-1])}."
+    if (match := _FIRST.search(text)) and match[1].lower() in _SUPERLATIVES:
+        return _in_order(ranks, constraints, descending=_SUPERLATIVES[match[1].lower()] > 0)
     if match := _SUPERLATIVE.search(text):
         direction = _SUPERLATIVES.get(match[2].lower())
         if direction is None:
@@ -135,6 +137,16 @@ def _asked(text: str, rest: str, ranks: dict[str, Bool], constraints: list[Bool]
         place = _POSITIONS.get(word, 0 if "left" in word or "front" in word or word == "won" else -1)
         return _who(ranks, constraints, place, word)
     return None
+
+
+def _in_order(ranks: dict[str, Bool], constraints: list[Bool], *, descending: bool) -> str:
+    """Everyone in order, where there is only one."""
+    order = sorted(
+        ranks, key=lambda name: -sum(entails(constraints, ranks[name] > ranks[other]) for other in ranks if other != name)
+    )
+    if any(not entails(constraints, ranks[first] > ranks[second]) for first, second in pairwise(order)):
+        return "The order cannot be determined."
+    return f"The order is {', '.join(order if descending else order[::-1])}."
 
 
 def _who(ranks: dict[str, Bool], constraints: list[Bool], place: int, what: str) -> str | None:

@@ -140,8 +140,8 @@ def _combine(operator: str, left: Bool, right: Bool) -> Bool:
 
 
 def is_compound(formula: Formula) -> bool:
-    """More than one letter or an operator: "A" alone is mostly the English article."""
-    return len(formula.names) > 1 or bool(re.search(r"[¬→↔∧∨~&|]|\bnot\b|\bor\b|\band\b|->|=>", formula.text))
+    """An operator is in it: "A" alone is mostly the English article."""
+    return not z3.is_const(formula.z3)
 
 
 def _pieces(text: str) -> list[str]:
@@ -173,6 +173,9 @@ _CLASSIFY = (
 )
 
 
+_SATISFIABILITY = re.compile(
+    rf"^(?:decide|check|determine|test|find)(?: the)? satisfiability (?:of|for) (?:the )?{_LOGICAL}:? ?{_F}$", re.IGNORECASE
+)
 _HOLDS = re.compile(
     rf"^(?:does|is|do) (?:the )?{_LOGICAL}:? ?{_F} (?:hold|holds|true|come out true) (?:under|in|for|on|with) (?:all|every|each|any)"
     r"(?: possible)?(?: truth)? ?(?:assignments?|interpretations?|cases?|rows?|valuations?|circumstances?|values?)(?: of .*)?$",
@@ -182,13 +185,18 @@ _HOLDS = re.compile(
 
 def classify(text: str) -> str | None:
     """Is p or not p a tautology? Is (a and not a) satisfiable?"""
+    if match := _SATISFIABILITY.match(text):
+        return _classified(Formula(match[1]), "satisfiable")
     if match := _HOLDS.match(text):
         return _classified(Formula(match[1]), "tautology")
     for pattern in _CLASSIFY:
         match = pattern.match(text)
         if match is None:
             continue
-        formula = Formula(match[1])
+        try:
+            formula = Formula(match[1])
+        except NotAFormulaError:
+            continue
         if not is_compound(formula):
             return None
         asked = match[2].lower() if pattern.groups > 1 else ""

@@ -227,7 +227,7 @@ VOCABULARY = frozenset(
     drive drives drove driven driving move moves moved moving run runs ran running walk walks walked walking ride cover covers
     covered fly flies flew cycle cycles cycling car train bus bike bicycle plane runner cyclist vehicle you i we he she they me my
     someone person takes took need needed needs average constant later long after during while at true false yes no not correct
-    right given know metric imperial us system customary terms term object something thing result answer following steady
+    right given know metric imperial us system customary terms term object something measures weighs lasts thing result answer following steady
     expressed quantity following's when also all over still only just please reach requires require required would've last lasts
     worth back here sized scale degrees my body""".split()
 )
