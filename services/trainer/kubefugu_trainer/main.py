@@ -12,6 +12,7 @@ import typer
 
 from kubefugu_core.errors import KubefuguError
 from kubefugu_trainer.commands import driver, evaluate, outcomes, supervised
+from kubefugu_trainer.evolution.command import evolve
 
 app = typer.Typer(
     name="kubefugu-trainer",
@@ -22,8 +23,10 @@ app = typer.Typer(
 )
 train = typer.Typer(help="Train routers.", no_args_is_help=True)
 train.command("supervised")(supervised.supervised)
+train.command("evolve")(evolve)
 app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
+app.command("evolve", hidden=True)(evolve)
 app.command("eval")(evaluate.evaluate)
 app.command("driver", hidden=True)(driver.driver)
 app.add_typer(outcomes.app, name="outcomes")

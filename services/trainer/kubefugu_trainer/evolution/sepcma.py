@@ -145,6 +145,11 @@ class SepCma:
         return self._sigma
 
     @property
+    def generator(self) -> np.random.Generator:
+        """The generator that `ask` draws from; what else a run draws must come from it too, as only its state is saved."""
+        return self._generator
+
+    @property
     def generation(self) -> int:
         """Generations told so far."""
         return self._generation
