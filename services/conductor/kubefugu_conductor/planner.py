@@ -155,7 +155,7 @@ class _PlannerCall:
         }
         if constrained:
             schema = plan_schema(
-                num_workers=len(self._workers),
+                [worker.name for worker in self._workers],
                 max_steps=self._request.max_steps,
                 max_subtask_chars=self._options.max_subtask_chars,
             )

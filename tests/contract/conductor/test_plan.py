@@ -147,7 +147,8 @@ async def test_decoding_is_constrained_where_the_worker_declares_it(conductor: S
     assert steps(await plan(max_steps=2)) == [("writer", "Say it.", [])]
     schema = upstream.requests[0].body["response_format"]["json_schema"]["schema"]
     assert len(schema["anyOf"]) == 2
-    assert schema["anyOf"][1]["properties"]["model_id"]["prefixItems"][0]["enum"] == [0, 1]
+    assert schema["anyOf"][1]["properties"]["workers"]["prefixItems"][0]["enum"] == ["writer", "units"]
+    assert "- writer" in upstream.requests[0].body["messages"][-1]["content"]
 
 
 async def test_a_server_that_refuses_the_schema_is_asked_for_text_and_remembered(conductor: Stub, upstream: Upstream) -> None:

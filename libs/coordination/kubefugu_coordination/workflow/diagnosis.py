@@ -32,7 +32,7 @@ class PlanCode(StrEnum):
     TOO_MANY_STEPS = "TOO_MANY_STEPS"
     """More steps than allowed; never cut silently."""
     ID_NOT_AN_INTEGER = "ID_NOT_AN_INTEGER"
-    """A worker id that is no integer; booleans and floats count as none."""
+    """A worker id that is neither an integer nor a worker's exact name; booleans and floats count as neither."""
     ID_OUT_OF_RANGE = "ID_OUT_OF_RANGE"
     """A worker id outside the offered pool; never wrapped by a modulo."""
     SUBTASK_NOT_TEXT = "SUBTASK_NOT_TEXT"

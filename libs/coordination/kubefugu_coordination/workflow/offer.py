@@ -29,11 +29,11 @@ CONDUCTOR = OfferedWorker(
 """The Conductor offered to itself (recursion)."""
 
 
-def describe_worker(number: int, worker: OfferedWorker) -> str:
-    """One line: id, name, description, strengths (best first), prices, context."""
-    parts = [f"{number}: {worker.name}"]
+def describe_worker(worker: OfferedWorker, number: int | None) -> str:
+    """One line: id where numbers are asked for, name, description, strengths (best first), prices, context."""
+    parts = [f"- {worker.name}" if number is None else f"{number}: {worker.name}"]
     if worker.description:
-        parts.append(f" - {' '.join(worker.description.split())}")
+        parts.append(f"{':' if number is None else ' -'} {' '.join(worker.description.split())}")
     ranked = sorted(worker.strengths.items(), key=lambda item: (-item[1], item[0]))[:_MAX_STRENGTHS]
     facts = []
     if ranked:
@@ -47,6 +47,6 @@ def describe_worker(number: int, worker: OfferedWorker) -> str:
     return "".join(parts)
 
 
-def describe_workers(workers: Sequence[OfferedWorker]) -> str:
+def describe_workers(workers: Sequence[OfferedWorker], *, numbered: bool = True) -> str:
     """All of them, one line each, in the order of their ids."""
-    return "\n".join(describe_worker(number, worker) for number, worker in enumerate(workers))
+    return "\n".join(describe_worker(worker, number if numbered else None) for number, worker in enumerate(workers))

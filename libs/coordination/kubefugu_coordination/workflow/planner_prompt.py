@@ -28,20 +28,24 @@ class PlanFormat(StrEnum):
 
 
 _RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
+Split the task into subtasks and give each one to the worker that is best at it.
 Write three lists of equal length, one entry for each step:
-- model_id: the number of the worker that does the step.
-- subtasks: what that worker is told to do, as text that can be understood without the plan.
-- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.
+{lists}
 Rules:
 - Every worker also sees the whole task. It sees nothing else but the results in its access list.
-- The result of the last step is the answer to the task. If several steps find parts of it, the last step puts them together.
-- Give each part to the worker that is best at it. Steps that do not need each other run at the same time.
+- Only the result of the last step is shown to the user. If several steps find parts of it, one more step puts them together.
+- Steps that do not need each other run at the same time.
 - Use as few steps as possible, at most {max_steps}. One step is right for a task that one worker can do.
 - {output}"""
-
+_SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
+_ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
+_LISTS = {
+    PlanFormat.LISTS: f"- model_id: the number of the worker that does the step.\n{_SUBTASKS}\n{_ACCESS}",
+    PlanFormat.JSON: f"{_SUBTASKS}\n- workers: the name of the worker that does the step.\n{_ACCESS}",
+}
 _OUTPUT = {
     PlanFormat.LISTS: "Write the three lists, each on a line of its own after its name and a colon, and nothing else.",
-    PlanFormat.JSON: "Write one JSON object with the keys subtasks, model_id and access_list, and nothing else.",
+    PlanFormat.JSON: "Write one JSON object with the keys subtasks, workers and access_list, and nothing else.",
 }
 
 
@@ -63,12 +67,12 @@ EXAMPLES: tuple[Example, ...] = (
             OfferedWorker("historian", "Knows dates and people of history."),
             OfferedWorker("cook", "Knows dishes and their ingredients."),
         ),
-        "Who first isolated tungsten, and what is its symbol? Answer in one sentence.",
+        "Who first isolated tungsten, and what is its symbol?",
         Plan(
             (
                 Step("historian", "Who first isolated tungsten?"),
                 Step("chemist", "What is the symbol of tungsten?"),
-                Step("writer", "Say in one sentence who first isolated tungsten and what its symbol is.", (0, 1)),
+                Step("writer", "Answer both questions: who first isolated tungsten, and what is its symbol?", (0, 1)),
             )
         ),
     ),
@@ -95,15 +99,15 @@ def planner_messages(
     examples: Sequence[Example] = EXAMPLES,
 ) -> list[dict[str, str]]:
     """The chat that asks for a plan. `messages` is the client's conversation, `memory` what earlier workflows left as text."""
-    asked = [{"role": "system", "content": _RULES.format(max_steps=max_steps, output=_OUTPUT[output])}]
+    asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
     for example in examples:
         if len(example.plan.steps) <= max_steps:
-            asked.append({"role": "user", "content": _question(example.workers, example.task)})
+            asked.append({"role": "user", "content": _question(example.workers, example.task, output)})
             asked.append({"role": "assistant", "content": _answer(example, output)})
     task = task_text(messages, max_chars=max_task_chars)
     if memory:
         task = f"{task}\n\n{memory}"
-    asked.append({"role": "user", "content": _question(workers, task)})
+    asked.append({"role": "user", "content": _question(workers, task, output)})
     return asked
 
 
@@ -119,18 +123,17 @@ def repair_messages(
     ]
 
 
-def _question(workers: Sequence[OfferedWorker], task: str) -> str:
-    return f"Workers:\n{describe_workers(workers)}\n\nTask:\n{task}"
+def _question(workers: Sequence[OfferedWorker], task: str, output: PlanFormat) -> str:
+    return f"Workers:\n{describe_workers(workers, numbered=output is PlanFormat.LISTS)}\n\nTask:\n{task}"
 
 
 def _answer(example: Example, output: PlanFormat) -> str:
-    ids = {worker.name: number for number, worker in enumerate(example.workers)}
     if output is PlanFormat.LISTS:
-        return render_lists(example.plan, ids)
+        return render_lists(example.plan, {worker.name: number for number, worker in enumerate(example.workers)})
     steps = example.plan.steps
     lists = {
         "subtasks": [step.subtask for step in steps],
-        "model_id": [ids[step.worker] for step in steps],
+        "workers": [step.worker for step in steps],
         "access_list": [list(step.access) for step in steps],
     }
     return json.dumps(lists, ensure_ascii=False)

@@ -6,20 +6,24 @@ decoded under it to its end is a valid plan up to steps that nothing uses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
-def plan_schema(*, num_workers: int, max_steps: int, max_subtask_chars: int = 0) -> dict[str, Any]:
-    """Schema of `{"model_id": [...], "subtasks": [...], "access_list": [...]}`; 0 characters: subtasks of any length.
+def plan_schema(workers: Sequence[str], *, max_steps: int, max_subtask_chars: int = 0) -> dict[str, Any]:
+    """Schema of `{"subtasks": [...], "workers": [...], "access_list": [...]}`; 0 characters: subtasks of any length.
+
+    Workers go by name and each follows its subtask's list: small planners that have to write numbers, or to choose before the
+    subtask is written down, choose almost at random.
 
     Keywords used: anyOf, prefixItems, minItems, maxItems, enum, const. `items` stays out beside prefixItems: with equal
     minItems and maxItems it would be idle, and servers differ about its boolean form.
     """
-    return {"anyOf": [_branch(count, num_workers, max_subtask_chars) for count in range(1, max_steps + 1)]}
+    return {"anyOf": [_branch(count, workers, max_subtask_chars) for count in range(1, max_steps + 1)]}
 
 
-def _branch(count: int, num_workers: int, max_subtask_chars: int) -> dict[str, Any]:
-    worker = {"type": "integer", "enum": list(range(num_workers))}
+def _branch(count: int, workers: Sequence[str], max_subtask_chars: int) -> dict[str, Any]:
+    worker = {"type": "string", "enum": list(workers)}
     subtask: dict[str, Any] = {"type": "string", "minLength": 1}
     if max_subtask_chars:
         subtask["maxLength"] = max_subtask_chars
@@ -27,12 +31,11 @@ def _branch(count: int, num_workers: int, max_subtask_chars: int) -> dict[str, A
     return {
         "type": "object",
         "properties": {
-            # The subtask before its worker: a small planner picks better once it has written down what is to be done.
             "subtasks": _tuple([subtask] * count),
-            "model_id": _tuple([worker] * count),
+            "workers": _tuple([worker] * count),
             "access_list": _tuple(access),
         },
-        "required": ["subtasks", "model_id", "access_list"],
+        "required": ["subtasks", "workers", "access_list"],
         "additionalProperties": False,
     }
 

@@ -30,9 +30,10 @@ def read_plan(text: str, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX
 def validate_plan(raw: RawPlan, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS) -> PlanReading:
     """Check everything that can be checked, so that one repair turn sees all of it.
 
-    Ids must be integers in range (never wrapped; True and 1.0 are no integers), access goes to strictly earlier steps, "all"
-    means all of those and may stand inside a list. Empty steps at the end and steps that nothing uses are dropped with a
-    note; too many steps are an error. Every id and access entry must be well-formed, those of dropped steps included.
+    Ids must be integers in range (never wrapped; True and 1.0 are no integers) or a worker's exact name. Access goes to
+    strictly earlier steps; "all" means all of those and may stand inside a list. Empty steps at the end and steps that nothing
+    uses are dropped with a note; too many steps are an error. Every id and access entry must be well-formed, those of dropped
+    steps included.
     """
     lengths = {"model_id": len(raw.model_id), "subtasks": len(raw.subtasks), "access_list": len(raw.access_list)}
     if len(set(lengths.values())) != 1:
@@ -92,9 +93,10 @@ def _short(value: Any) -> str:
 
 
 def _check_id(value: Any, index: int, workers: Sequence[str], errors: list[Diagnosis]) -> int:
+    if isinstance(value, str) and value in workers:
+        return list(workers).index(value)
     if not _is_int(value):
-        hint = f"; the id of {value} is {list(workers).index(value)}" if isinstance(value, str) and value in workers else ""
-        message = f"A worker id must be an integer from 0 to {len(workers) - 1}, not {_short(value)}{hint}."
+        message = f"A worker id must be an integer from 0 to {len(workers) - 1} or a worker's exact name, not {_short(value)}."
         errors.append(Diagnosis(PlanCode.ID_NOT_AN_INTEGER, message, index))
     elif not 0 <= value < len(workers):
         message = f"The worker id {_short(value)} does not exist; ids go from 0 to {len(workers) - 1}."

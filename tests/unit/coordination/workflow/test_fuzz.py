@@ -46,7 +46,7 @@ def check_accepted(reading: PlanReading, raw: RawPlan | None, max_steps: int) ->
         assert any(index in later.access for later in plan.steps[index + 1 :])
     if raw is not None:
         assert len(raw.model_id) == len(raw.subtasks) == len(raw.access_list)
-        assert all(type(value) is int and 0 <= value < len(WORKERS) for value in raw.model_id)
+        assert all(value in WORKERS or (type(value) is int and 0 <= value < len(WORKERS)) for value in raw.model_id)
 
 
 @settings(max_examples=600, deadline=None)
@@ -57,7 +57,7 @@ def test_no_text_crashes_the_reader(text: str) -> None:
 
 @settings(max_examples=600, deadline=None)
 @given(
-    st.lists(_VALUES | st.integers(0, 2), max_size=6),
+    st.lists(_VALUES | st.integers(0, 2) | st.sampled_from(WORKERS), max_size=6),
     st.lists(_VALUES | st.text(max_size=8), max_size=6),
     st.lists(_VALUES | st.lists(st.integers(0, 5) | st.just("all"), max_size=3), max_size=6),
     st.integers(1, 6),

@@ -87,14 +87,14 @@ def test_bug_planner_was_trained_in_another_language_than_its_executor() -> None
 
 def test_every_error_is_told_at_once_with_its_step() -> None:
     """One repair turn must be enough to see everything that is wrong."""
-    reading = read([9, "beta"], ["a", ""], [[0], "some"])
+    reading = read([9, "betty"], ["a", ""], [[0], "some"])
     assert [(found.code, found.step) for found in reading.diagnoses] == [
         (PlanCode.ID_OUT_OF_RANGE, 0),
         (PlanCode.ID_NOT_AN_INTEGER, 1),
         (PlanCode.ACCESS_NOT_EARLIER, 0),
         (PlanCode.ACCESS_NOT_A_LIST, 1),
     ]
-    assert "the id of beta is 1" in reading.diagnoses[1].message
+    assert "'betty'" in reading.diagnoses[1].message
 
 
 @pytest.mark.parametrize(
