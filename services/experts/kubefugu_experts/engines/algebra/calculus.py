@@ -138,6 +138,10 @@ _INTEGRAL = re.compile(
     r"(?: (?:of|for|from))?(?: the (?:function|curve|expression))? ?:? ?(.+)$",
     re.IGNORECASE,
 )
+_HAS_DERIVATIVE = re.compile(
+    r"^(?:what|which|find a|give a|name a) (?:function|expression) (?:has|with|having|whose)(?: the| as its)? derivative(?: is)?(?: equal to)? (.+)$",
+    re.IGNORECASE,
+)
 _BOUNDS = (
     re.compile(
         rf",? ?\b(?:from|between|over|on)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+) (?:to|and|up to|until|through)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+)\b",
@@ -166,6 +170,7 @@ def integral(text: str, rounding: Rounding) -> str | None:
             return _integrated(bounds[3], match[2], (bounds[1], bounds[2]), rounding)
         if "∫" in text or "\\int" in text:
             return _integrated(match[1], match[2], None, rounding)
+    text = _HAS_DERIVATIVE.sub(r"antiderivative of \1", text)
     match = _INTEGRAL.match(text)
     if match is None:
         return None
@@ -217,6 +222,11 @@ _LIMIT = re.compile(
     r" ?(.+?)( from (?:the )?(?:left|right|above|below))?$",
     re.IGNORECASE,
 )
+_TENDS = re.compile(
+    rf"^(?:what|which value|which number) (?:value |number )?(?:does|do) (.+?) (?:tend to|approach|go to|converge to|tend towards|get close to) (?:as|when) {_VARIABLE} ?"
+    r"(?:approaches|goes to|tends to|->|→|nears|tends towards) ?(.+?)( from (?:the )?(?:left|right|above|below))?$",
+    re.IGNORECASE,
+)
 _LIM = re.compile(
     rf"^(?:(?:find|compute|calculate|what is|what's|evaluate) )?(?:the )?\\?lim(?:it)?\s*_?[{{(]?\s*(?:as )?{_VARIABLE} ?(?:->|→|\\to|approaches|tends to|goes to) ?([^\s{{}})]+?)([+-]?)\s*[}})]?,?\s+(?:of )?(.+)$",
     re.IGNORECASE,
@@ -226,7 +236,7 @@ _LIM = re.compile(
 def limit(text: str, rounding: Rounding) -> str | None:
     """The limit of sin(x)/x as x approaches 0; lim x->oo 1/x."""
     side = "+"
-    if match := _LIMIT.match(text):
+    if match := _LIMIT.match(text) or _TENDS.match(text):
         body, name, point = match[1], match[2], match[3]
         where = (match[4] or "") + text[: match.start(1)]
         both = not re.search(r"left|right|above|below", where)

@@ -22,7 +22,7 @@ _FOR = re.compile(
     re.IGNORECASE,
 )
 _SOLVE = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|give|get|what are|what is|what's|which are) )?(?:the |all |all the |an? )*(?:real |complex |integer |possible )*"
+    r"^(?:(?:find|compute|calculate|determine|give|get|what are|what is|what's|which are) )?(?:the |all |all the |both |an? )*(?:real |complex |integer |possible )*"
     r"(?:solve|solving|solutions?|roots?|zeros?|zeroes|x-intercepts?|solution set|answer)"
     r"(?: (?:of|to|for|in))*(?: the| this| these| following| given| real| simultaneous| linear| quadratic| cubic| polynomial| algebraic| two| three)*"
     r"(?: (?:system|set|pair|pairs)(?: of)?(?: linear| simultaneous)?)?(?: (?:equations?|inequalit(?:y|ies)|functions?|expressions?|polynomials?|systems?|quadratics?|problems?|variables?))?"

@@ -16,16 +16,16 @@ _ASK = r"^(?:(?:find|give|write|get|compute|calculate|determine|what is|what's|s
 _OF = r"(?: (?:of|for|form of))?(?: the| this)?(?: following)? ?:? ?"
 _TAIL = r"(?: (?:completely|fully|out|further|as much as possible|over the (?:integers|reals|rationals)|into (?:its )?(?:factors|linear factors|irreducible factors|a sum|simplest form|lowest terms)|to (?:its )?(?:simplest form|lowest terms)|in (?:lowest terms|simplest form|full)))*$"
 _FACTOR = re.compile(
-    _ASK + rf"(?:factor(?:i[sz]e|ed|ing)?(?: form| out)?|factori[sz]ation|factored form){_OF}(.+?){_TAIL}", re.IGNORECASE
+    _ASK + rf"(?:factor(?:i[sz]e|ed|ing)?(?: form| out)?|factori[sz]ation|factored form)\b{_OF}(.+?){_TAIL}", re.IGNORECASE
 )
 _EXPAND = re.compile(
     _ASK
-    + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|multiply the (?:brackets|parentheses|factors|binomials)(?: in| of)?|distribute|foil|open the brackets(?: in| of)?|remove the (?:brackets|parentheses)(?: in| from)?|multiply)(?: and simplify)?{_OF}(.+?){_TAIL}",
+    + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|multiply the (?:brackets|parentheses|factors|binomials)(?: in| of)?|distribute|foil|open the brackets(?: in| of)?|remove the (?:brackets|parentheses)(?: in| from)?|multiply)(?: and simplify)?\b{_OF}(.+?){_TAIL}",
     re.IGNORECASE,
 )
 _SIMPLIFY = re.compile(
     _ASK
-    + rf"(?:simplify|simplified(?: form)?|simplification|reduce|combine like terms(?: in| of)?|collect like terms(?: in| of)?|simplest form|rationali[sz]e(?: the denominator of)?){_OF}(.+?){_TAIL}",
+    + rf"(?:simplify|simplified(?: form)?|simplification|reduce|combine like terms(?: in| of)?|collect like terms(?: in| of)?|simplest form|rationali[sz]e(?: the denominator of)?)\b{_OF}(.+?){_TAIL}",
     re.IGNORECASE,
 )
 _FRACTIONS = re.compile(
@@ -36,6 +36,10 @@ _FRACTIONS = re.compile(
 _APART = re.compile(r"^decompose (.+) into partial fractions$", re.IGNORECASE)
 _SPLIT = re.compile(
     r"^(?:split|decompose|write|break|express|rewrite) (.+) (?:into|as) (?:an? |its |the )?(?:product of )?(?:linear |irreducible )?(?:factors|product)(?: form)?$",
+    re.IGNORECASE,
+)
+_DONE = re.compile(
+    r"^(?:what is |what's )?(.+?),? (?:when |fully |completely )?(?:expanded|multiplied out)(?: out| fully| completely)?$",
     re.IGNORECASE,
 )
 _WITHOUT = re.compile(r"^(?:write|express|rewrite|give|show) (.+) without (?:any )?(?:brackets|parentheses)$", re.IGNORECASE)
@@ -51,7 +55,7 @@ def reshape(text: str, rounding: Rounding) -> str | None:
     if (match := _FACTOR.match(text)) or (match := _SPLIT.match(text)):
         formula = read_formula(match[1])
         return f"The factored form is {tell(sympy.factor(formula.expression))}." if formula.variables else None
-    if match := _EXPAND.match(text) or _WITHOUT.match(text):
+    if match := _EXPAND.match(text) or _WITHOUT.match(text) or _DONE.match(text):
         body = re.sub(r"\) (?:by|and|with|times) \(", ")*(", match[1])
         formula = read_formula(body)
         return f"It is {tell(sympy.expand(formula.expression))}." if formula.variables else _number(formula, rounding)
@@ -97,7 +101,7 @@ _EVALUATE = re.compile(
     re.IGNORECASE,
 )
 _SUBSTITUTE = re.compile(
-    r"^(?:substitute|plug(?: in)?|put|insert|replace) ((?:[a-zA-Z] ?(?:=|is|equals|by|with) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+) (?:in|into|for x in)(?: the)?(?: expression| formula| function| polynomial)? ?:? ?(.+)$",
+    r"^(?:substitute|plug(?: in)?|put|insert|replace) ((?:[a-zA-Z] ?(?:=|is|equals|by|with) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+) (?:into|in|for x in)\b(?: the)?(?: expression| formula| function| polynomial)? ?:? ?(.+)$",
     re.IGNORECASE,
 )
 _IF_EVALUATE = re.compile(
@@ -143,7 +147,7 @@ def _at(body: str, values: dict[str, str], rounding: Rounding) -> str | None:
 
 _ARITHMETIC = re.compile(
     r"^(?:(?:please )?(?:state|find|give|get|compute|calculate|calc|determine|what is|what's|what are|whats|evaluate|work out|how much is|how much are|solve|tell me|"
-    r"add|sum|subtract|multiply|divide|take|can you do|do|figure out|what does|what do|perform) )?(?:the )?"
+    r"add|sum|subtract|multiply|divide|take|can you do|do|figure out|what do (?:you|we|i) get (?:for|from|if you compute|when you compute)|what does|what do|perform) )?(?:the )?"
     r"(?:(?:final )?(?:answer|result|value|solution|outcome)(?: (?:to|of|for|from))?(?: the)? ?)?(?:(?:following|given)(?: |(?=:)))?"
     r"(?:(?:arithmetic |math(?:ematical)? |multiplication |division |addition |subtraction |complex )*(?:problem|expression|calculation|operation|sum|computation|numbers?|multiplication|division|addition|subtraction|exponentiation)s?)?(?: of)? ?:? ?(.+?)"
     r"(?: (?:equal|equals|make|makes|give|gives|come to|is|be|=)+)?[ =?]*$",

@@ -130,6 +130,9 @@ _FACTORS = re.compile(
     + rf"(?:prime factori[sz]ation|prime factors?|prime decomposition|factor(?:ize|ise)? (?:the )?(?:number|integer)|factor(?:ize|ise)?|decompose)(?: of| for)?(?: the)?(?: number| integer)? {_INT}(?: into(?: its)? primes?(?: factors)?)?(?:[. ]*\(?[Ww]rite.*)?$",
     re.IGNORECASE,
 )
+_DIVIDING = re.compile(
+    rf"^(?:which|what) (?:primes?|prime numbers?|prime factors?) (?:divide|divides|does|do) {_INT}(?: have)?$", re.IGNORECASE
+)
 _AS_PRIMES = re.compile(
     rf"^(?:write|express|split|decompose|give|show) (?:the )?(?:number )?{_INT} (?:as|into) (?:an? |its |the )?(?:product of )?(?:its )?(?:primes?|prime factors|prime numbers|prime factori[sz]ation)$",
     re.IGNORECASE,
@@ -142,7 +145,7 @@ _DIVISORS = re.compile(
 
 def factors(text: str, rounding: Rounding) -> str | None:
     """Prime factorization and divisors."""
-    if match := _FACTORS.match(text) or _AS_PRIMES.match(text):
+    if match := _FACTORS.match(text) or _AS_PRIMES.match(text) or _DIVIDING.match(text):
         number = _int(match[1])
         if number < 2:
             return None

@@ -58,15 +58,20 @@ _CONTRACTED = re.compile(r"\b(what|who|when|where|how)'s\b")
 def prepare(text: str) -> str:
     """Lower case without politeness and contractions; "today is Monday" does not read the clock."""
     text = _IT_IS_WEEKDAY.sub("it is ", bare(text).lower())
+    text = re.sub(r"(?<=\d)-(?=(?:day|week|month|year|hour|minute|second)s?\b)", " ", text)
     text = _CONTRACTED.sub(r"\1 is", text)
-    text = re.sub(r"\(monday (?:through|to|-) friday\)|,? ?counting from january 1(?:st)?\b", "", text)
+    text = re.sub(
+        r"\(monday ?(?:through|to|-) ?friday\)|\(?excluding weekends\)?|\(?including both start and end dates\)?|,? ?counting from january 1(?:st)?\b",
+        "",
+        text,
+    )
     text = re.sub(r"\ba (?:(common|leap) )?year (?=where|when|in which|that|whose)", r"the \1 year ", text)
     return text if _DAY_IN_WORDS.search(text) else words_to_digits(text)
 
 
 def find_rule(reading: Reading) -> Rule | None:
     """The first rule whose placeholders and triggers fit, where every other word is known to belong to calendar questions."""
-    words = set(reading.skeleton.split())
+    words = {word.removesuffix("'s") for word in reading.skeleton.split()}
     if words - VOCABULARY:
         return None
     return next((rule for rule in RULES if rule.fits(reading)), None)

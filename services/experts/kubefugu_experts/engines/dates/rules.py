@@ -45,7 +45,7 @@ _SHIFT = r"after|before|from|later|earlier|ago|hence|plus|minus|add|subtract|pas
 _WEEKDAY_ASKED = r"day of (?:the|a) week|weekday|week day|(?:what|which|name) (?:the )?day|day (?:is|was|will|did|does|name|that)|day (?:it )?(?:is|was)|days? (?:fall|fell)"
 
 RULES: tuple[Rule, ...] = (
-    Rule("occurrences", answers.occurrences, {"days": _TWO, "weekdays": _ONE}, r"how (?:many|often)|number of|count"),
+    Rule("occurrences", answers.occurrences, {"days": _TWO, "weekdays": _ONE}, r"how (?:many|often)|number of|count|occurrences"),
     Rule("weekday check", answers.weekday_check, {"days": _ONE, "weekdays": _ONE}, r"\b(?:is|was|will|did|does|do)\b.*(?:WEEKDAY)", r"how|what|which|before|after|next|first day"),
     Rule("anchored weekday", answers.anchored_weekday, {"days": _TWO, "weekdays": _ONE}, r"WEEKDAY is DATE|DATE (?:is|was|falls|fell)(?: on)?(?: a)? WEEKDAY"),
     Rule("first day of the year", answers.from_first_weekday, {"days": _ONE, "weekdays": _ONE}, r"first day of the year"),

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from kubefugu_experts.engines.base import Answer, Declined, Reply
 from kubefugu_experts.engines.definitions.wordnet import POS_NAMES, Pointer, Synset, WordNet
 
-_MOST_WORDS, _MOST_SAME, _MOST_SENSES, _MOST_LEVELS = 12, 6, 2, 16
+_MOST_WORDS, _MOST_SENSES, _MOST_LEVELS = 12, 2, 16
+_SAME_WEIGHT = 3.0
+"""A word of the same synset counts so much more than one of a similar synset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +90,16 @@ class Lexicon:
         return Answer(f'{"A synonym" if len(chosen) == 1 else "Synonyms"} of "{word.text}": {join(chosen)}.')
 
     def _synonyms_of(self, word: Word, pos: tuple[str, ...] = ()) -> list[str]:
-        """Words of the same synsets; for adjectives, words of similar ones after them."""
+        """Words of the same synsets and, for adjectives, of similar ones: usual words of frequent senses first."""
         names = {word.text, *(lemma.replace("_", " ") for lemma in word.lemmas.values())}
         senses = self._senses(word, pos)
         weights: dict[str, float] = {}
         for number, sense in enumerate(senses):
-            for other in sense.words:
-                usual = 1 + self._wordnet.frequency(other.lower().replace(" ", "_"), sense.pos)
-                weights[other] = weights.get(other, 0) + usual / (1 + number)
-        same = self._new(sorted(weights, key=lambda other: -weights[other]), names)
-        similar = self._new(
-            [other for sense in senses for near in self._follow(sense.related("&")) for other in near.words], names
-        )
-        similar.sort(key=lambda other: -self._wordnet.frequency(other.lower().replace(" ", "_"), "a"))
-        return list(dict.fromkeys([*same[:_MOST_SAME], *similar[:_MOST_SAME], *same[_MOST_SAME:], *similar]))
+            for factor, others in ((_SAME_WEIGHT, [sense]), (1.0, self._follow(sense.related("&")))):
+                for other in (word for synset in others for word in synset.words):
+                    usual = 1 + self._wordnet.frequency(other.lower().replace(" ", "_"), sense.pos)
+                    weights[other] = weights.get(other, 0) + factor * usual / (1 + number) ** 1.5
+        return self._new(sorted(weights, key=lambda other: -weights[other]), names)
 
     def _new(self, words: Iterable[str], known: set[str]) -> list[str]:
         return [word for word in dict.fromkeys(words) if word.lower() not in known]

@@ -63,7 +63,7 @@ _FRAMES: tuple[tuple[str, str], ...] = (
     ("synonyms", r"(?:replace|substitute) {w} (?:with|by) (?:a synonym|another word|a similar word|a different word)"),
     ("synonyms", rf"(?:find|use) a {_SYNONYM} (?:to replace|instead of) {{w}}"),
     # definitions
-    ("definition", r"(?:please )?(?:define|definition|meaning|dictionary|explain)(?: for| of| to| me| what| the (?:meaning|sense|definition) of)* ?:? {w}(?: means?| is| for me| to me)?"),
+    ("definition", r"(?:please )?(?:define|definition|meaning|dictionary|explain (?:the )?(?:meaning|definition|sense|word|term|what))(?: for| of| to| me| what| the (?:meaning|sense|definition) of)* ?:? {w}(?: means?| is| for me| to me)?"),
     ("definition", rf"{_LEAD}{_DEFINITION}(?: of| for| behind| to) {{w}}"),
     ("definition", r"(?:what|wat|wht) (?:exactly |actually |really )?(?:does|do|dose|did|is|would) {w} (?:exactly |actually |really |even |usually )?(?:mean|means|meaning|signify|denote|refer to|stand for|meant)(?: exactly| really| as an? (?P<pos>noun|verb|adjective|adverb))?"),
     ("definition", r"what (?:exactly |actually )?{w} (?:means|signifies|denotes|is|refers to)"),

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubefugu_experts.engines.geography.words import ADJECTIVES, ALIASES, CONTINENTS, CURRENCIES
+from kubefugu_experts.engines.geography.words import ADJECTIVES, ALIASES, CURRENCIES
 from kubefugu_experts.phrasing import fold
 
 _DISSOLVED = ("CS", "AN")
 _AREAS_KM2 = {"VA": 0.49}
 """Where GeoNames' whole numbers are 0."""
-_ALTERNATES_FROM = 300_000
+_ALTERNATES_FROM = 100_000
 """Other names are known for cities with more inhabitants than this."""
 
 
@@ -129,8 +129,14 @@ def _country_names(countries: Iterable[Country]) -> dict[str, str]:
     return names | ADJECTIVES
 
 
+def _largest_first(cities: Iterable[City]) -> list[City]:
+    return sorted(cities, key=lambda city: -city.population)
+
+
 def _index_cities(atlas: Atlas, rows: Iterable[Mapping[str, Any]]) -> None:
-    by_name: dict[str, list[City]] = {}
+    """A city's own name goes before the other names of larger cities (Cancun before Changchun)."""
+    own: dict[str, list[City]] = {}
+    other: dict[str, list[City]] = {}
     by_country: dict[str, list[City]] = {}
     for row in rows:
         city = City(
@@ -143,15 +149,14 @@ def _index_cities(atlas: Atlas, rows: Iterable[Mapping[str, Any]]) -> None:
             row["longitude"],
         )
         by_country.setdefault(city.iso, []).append(city)
-        keys = {fold(city.name)}
+        own.setdefault(fold(city.name), []).append(city)
         if city.population > _ALTERNATES_FROM:
-            keys |= {fold(name) for name in row["alternatenames"] if name.isascii() and len(name) > 3 and name[0].isupper()}
-        for key in keys:
-            by_name.setdefault(key, []).append(city)
-    atlas.cities_by_name = {key: tuple(sorted(found, key=lambda city: -city.population)) for key, found in by_name.items()}
-    atlas.cities_by_country = {
-        iso: tuple(sorted(found, key=lambda city: -city.population)) for iso, found in by_country.items()
+            for name in {
+                fold(name) for name in row["alternatenames"] if name.isascii() and len(name) > 3 and name[0].isupper()
+            }:
+                other.setdefault(name, []).append(city)
+    atlas.cities_by_name = {
+        name: tuple(dict.fromkeys([*_largest_first(own.get(name, [])), *_largest_first(other.get(name, []))]))
+        for name in own.keys() | other.keys()
     }
-
-
-CONTINENT_NAMES = CONTINENTS
+    atlas.cities_by_country = {iso: tuple(_largest_first(found)) for iso, found in by_country.items()}
