@@ -38,9 +38,10 @@ class RouterSettings(ServiceSettings):
     dtype: str = "auto"
     """float32, bfloat16 or auto: bfloat16 on a GPU, else float32 (in process)."""
     threads: int = Field(default=0, ge=0, le=512)
-    """Threads of the engine on a CPU; 0: half of the cores, at least one."""
-    max_input_tokens: int = Field(default=2048, ge=64, le=131_072)
-    """Longest router input; a longer transcript keeps its head (a quarter) and its tail, and the decision says so."""
+    """Threads of the engine on a CPU; 0: the cores, at most eight."""
+    max_input_tokens: int = Field(default=1024, ge=64, le=131_072)
+    """Longest router input; a longer transcript keeps its head (a quarter) and its tail, and the decision says so. On a CPU a
+    thousand tokens cost seconds; on a GPU 4096 are cheap."""
     kv_cache_mib: int = Field(default=512, ge=0, le=1_048_576)
     """Bound of the prefix cache, in MiB; 0: none (in process)."""
     max_step_tokens: int = Field(default=0, ge=0, le=1_048_576)

@@ -52,6 +52,9 @@ def release(model: Any) -> None:
         for name in LAYER_BLOCKS:
             part = layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp
             getattr(part, name).weight = torch.nn.Parameter(torch.empty(0), requires_grad=False)
+    # What is left may be views of the mapped file, which would keep all of it in memory.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def packed_linear(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:

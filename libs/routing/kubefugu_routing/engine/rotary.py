@@ -15,7 +15,8 @@ class RotaryTable:
     """Rows of the table are positions; the values are those of `model.rotary_emb` in the weights' dtype."""
 
     def __init__(self, params: DecoderParams) -> None:
-        self._params = params
+        # Not the parameters themselves: their matrices may be replaced, and must not be kept alive from here.
+        self._rotary, self._dtype, self._device = params.rotary, params.dtype, params.device
         self._cos = torch.empty(0)
         self._sin = torch.empty(0)
 
@@ -23,9 +24,9 @@ class RotaryTable:
         size = max(_FIRST_POSITIONS, 1 << (positions - 1).bit_length())
         # Ordinary tensors also where a step in inference mode asks first: training saves them for its backward pass.
         with torch.inference_mode(False), torch.no_grad():
-            probe = torch.empty(1, dtype=self._params.dtype, device=self._params.device)
-            ids = torch.arange(size, device=self._params.device).unsqueeze(0)
-            cos, sin = self._params.rotary(probe, ids)
+            probe = torch.empty(1, dtype=self._dtype, device=self._device)
+            ids = torch.arange(size, device=self._device).unsqueeze(0)
+            cos, sin = self._rotary(probe, ids)
             self._cos, self._sin = cos[0].unsqueeze(1).clone(), sin[0].unsqueeze(1).clone()
 
     def at(self, spans: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,5 +39,5 @@ class RotaryTable:
         if len(spans) == 1:
             first, count = spans[0]
             return self._cos[first : first + count], self._sin[first : first + count]
-        ids = torch.cat([torch.arange(first, first + count) for first, count in spans]).to(self._params.device)
+        ids = torch.cat([torch.arange(first, first + count) for first, count in spans]).to(self._device)
         return self._cos[ids], self._sin[ids]

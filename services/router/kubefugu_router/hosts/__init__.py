@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CPU_STEP_TOKENS = 512
 GPU_STEP_TOKENS = 8192
+MAX_THREADS = 8
 
 
 def build_host(settings: RouterSettings, stager: Stager, observer: HostObserver) -> tuple[EngineHost, Tokenizer]:
@@ -29,7 +30,7 @@ def _in_process(settings: RouterSettings, stager: Stager, observer: HostObserver
     from kubefugu_routing.backbone import load_backbone
     from kubefugu_routing.engine import Engine
 
-    threads = settings.threads or max(1, (os.cpu_count() or 2) // 2)
+    threads = settings.threads or min(MAX_THREADS, os.cpu_count() or 1)
     backbone = load_backbone(settings.backbone, device=settings.device, dtype=settings.dtype, threads=threads)
     if backbone.tokenizer is None:
         raise InvalidRequestError(f"{settings.backbone} has no tokenizer.", field="backbone")
