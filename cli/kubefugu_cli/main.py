@@ -32,9 +32,15 @@ def version() -> None:
 
 
 def main() -> None:
-    """Entry point. An error of the core's tree is a sentence and exit code 1, anything else a traceback."""
+    """Entry point. An error of the core's tree, or a file that cannot be used, is a sentence and exit code 1."""
     try:
         app()
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        if error.filename is None:
+            raise
+        from kubefugu_cli.console import fail
+
+        fail(f"{error.filename}: {error.strerror}")
     except Exception as error:
         # An error of the tree can only come from a module that has imported it.
         tree = sys.modules.get("kubefugu_core.errors")

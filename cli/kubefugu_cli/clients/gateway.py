@@ -84,7 +84,12 @@ class GatewayClient:
     def __init__(self, url: str, *, api_key: str = "", timeout_s: float = 600.0) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(headers=headers, timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S))
+        self._http = httpx.Client(
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
+            # A proxy of the environment is for other machines.
+            trust_env=httpx.URL(url).host not in ("127.0.0.1", "localhost", "::1"),
+        )
 
     def __enter__(self) -> GatewayClient:
         return self

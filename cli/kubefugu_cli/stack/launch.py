@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import signal
 import subprocess
 import sys
@@ -52,9 +53,39 @@ class UpOptions:
 def up_stack(options: UpOptions, *, home: Path) -> int:
     """Start a stack; returns the exit code. Raises the errors of the core's tree for what the user can mend."""
     layout = StackLayout.of(home, options.name)
-    state = running_state(layout)
-    if state is not None:
-        return _already_running(state, options)
+    with _stopped_by_signals(), contextlib.ExitStack() as held:
+        held.enter_context(_one_at_a_time(layout))
+        state = running_state(layout)
+        if state is not None:
+            return _already_running(state, options)
+        _prepare(layout, options)
+        supervisor = _start_supervisor(layout, foreground=options.foreground)
+        try:
+            state = _watch_or_end(layout, supervisor)
+            if state is None:
+                return 1
+            held.close()
+            return _stay(state, supervisor, options)
+        except KeyboardInterrupt:
+            note("\nending the stack")
+            end_stack(layout, supervisor)
+            return 0 if options.foreground else _INTERRUPTED
+
+
+@contextlib.contextmanager
+def _one_at_a_time(layout: StackLayout) -> Iterator[None]:
+    """Two `up` of the same stack: the second one waits until the first one is done, and then sees what runs."""
+    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (layout.root / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("Another `kubefugu up` is starting this stack; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _prepare(layout: StackLayout, options: UpOptions) -> None:
     pool_file = find_pool_file(options.pool)
     if not processes.port_is_free(HOST, options.port):
         who = processes.listener_of(options.port)
@@ -68,29 +99,17 @@ def up_stack(options: UpOptions, *, home: Path) -> int:
         note(f"{left_out.worker} is left out: {left_out.reason}")
     if not prepared.has_head:
         note(f"There is no trained head for {pool_file.name}: its fallback workers are asked first, then the others in order.")
-    with _stopped_by_signals():
-        return _run(layout, options)
 
 
-def _run(layout: StackLayout, options: UpOptions) -> int:
-    """From the supervisor's start to the end of the command. What ends it before the stack is ready ends the stack too."""
-    supervisor = _start_supervisor(layout, foreground=options.foreground)
-    try:
-        state = _watch_or_end(layout, supervisor)
-        if state is None:
-            return 1
-        # A reader that has gone away (`kubefugu up | head`) is no reason to end a stack that is up.
-        with contextlib.suppress(BrokenPipeError):
-            ask_first(state, question=options.question, command_name=_named("kubefugu", options.name))
-        if not options.foreground:
-            return 0
-        err().print("Ctrl-C ends the stack.", style="dim")
-        return supervisor.wait()
-    except KeyboardInterrupt:
-        note("\nending the stack")
-        ended = stop.stop_stack(layout)
-        supervisor.wait()
-        return 0 if options.foreground and not ended.left else _INTERRUPTED
+def _stay(state: StackState, supervisor: subprocess.Popen[bytes], options: UpOptions) -> int:
+    """Ask the first question; in the foreground, wait for the end."""
+    # A reader that has gone away (`kubefugu up | head`) is no reason to end a stack that is up.
+    with contextlib.suppress(BrokenPipeError):
+        ask_first(state, question=options.question, command_name=_named("kubefugu", options.name))
+    if not options.foreground:
+        return 0
+    err().print("Ctrl-C ends the stack.", style="dim")
+    return supervisor.wait()
 
 
 def _watch_or_end(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> StackState | None:
@@ -98,13 +117,26 @@ def _watch_or_end(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> S
     try:
         state = _watch(layout, supervisor)
     except BaseException:
-        stop.stop_stack(layout)
+        end_stack(layout, supervisor)
         raise
     if state is not None and state.phase is StackPhase.READY:
         return state
     _report_failure(layout, state)
-    stop.stop_stack(layout)
+    end_stack(layout, supervisor)
     return None
+
+
+def end_stack(layout: StackLayout, supervisor: subprocess.Popen[bytes]) -> None:
+    """End a stack whose supervisor is our child, also one so young that it has not yet written down that it runs."""
+    stop.stop_stack(layout)
+    if supervisor.poll() is None:
+        supervisor.terminate()
+        try:
+            supervisor.wait(timeout=stop.ORDERLY_END_S)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait()
+        stop.stop_stack(layout)
 
 
 def _named(command: str, name: str) -> str:

@@ -12,7 +12,7 @@ from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.model import StackState, read_document
 from kubefugu_cli.stack.running import living, running_state
 
-_ORDERLY_END_S = 45.0
+ORDERLY_END_S = 45.0
 """The supervisor's own upper bound: three tiers with their grace."""
 
 
@@ -37,7 +37,7 @@ def stop_stack(layout: StackLayout) -> Stopped:
     if state is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(state.supervisor.pid, signal.SIGTERM)
-        processes.wait_gone(state.supervisor, timeout_s=_ORDERLY_END_S)
+        processes.wait_gone(state.supervisor, timeout_s=ORDERLY_END_S)
     # Restarts between the reading and the signal are in the last state.
     final = read_document(layout.state_file, StackState) or last
     remains = {ref.pid: ref for ref in (*before, *living(final)) if processes.find(ref) is not None}

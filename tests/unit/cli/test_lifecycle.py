@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from support.waiting import until
 from typer.testing import CliRunner
 
 from kubefugu_cli.main import app
+from kubefugu_cli.stack.launch import end_stack
 from kubefugu_cli.stack.layout import StackLayout
-from kubefugu_cli.stack.model import StackState, read_document
+from kubefugu_cli.stack.model import StackState, read_document, write_document
 from kubefugu_cli.stack.running import living, running_state
 from kubefugu_cli.stack.stop import stop_stack
 
@@ -72,6 +75,24 @@ def test_down_ends_what_a_killed_supervisor_and_guardian_left(home: Path) -> Non
     assert not stopped.was_running
     assert stopped.left == ()
     assert not any(alive(one.pid) for one in state.components)
+
+
+def test_a_supervisor_that_has_not_yet_said_that_it_runs_is_ended_too(home: Path) -> None:
+    layout = StackLayout.of(home)
+    young = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    end_stack(layout, young)
+    assert young.returncode == -signal.SIGTERM
+    layout.create()
+    write_document(layout.plan_file, plan(component("one")))
+    young = subprocess.Popen(
+        [sys.executable, "-m", "kubefugu_cli.stack.supervisor", str(layout.root)], stderr=subprocess.DEVNULL
+    )
+    wait_until(layout.state_file.exists, "the supervisor runs")
+    layout.state_file.unlink()
+    end_stack(layout, young)
+    assert young.returncode is not None
+    last = read_document(layout.state_file, StackState)
+    assert last is None or not living(last)
 
 
 def test_a_second_up_says_where_the_stack_is(home: Path, pool_file: Path) -> None:
