@@ -13,6 +13,7 @@ import typer
 from kubefugu_core.errors import KubefuguError
 from kubefugu_trainer.commands import driver, evaluate, outcomes, supervised
 from kubefugu_trainer.evolution.command import evolve
+from kubefugu_trainer.queue.command import evaluator
 
 app = typer.Typer(
     name="kubefugu-trainer",
@@ -28,6 +29,7 @@ app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
 app.command("evolve", hidden=True)(evolve)
 app.command("eval")(evaluate.evaluate)
+app.command("evaluator")(evaluator)
 app.command("driver", hidden=True)(driver.driver)
 app.add_typer(outcomes.app, name="outcomes")
 

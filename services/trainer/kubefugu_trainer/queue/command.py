@@ -1,0 +1,34 @@
+"""`evaluator`: a process that measures candidates of evolution runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+
+def evaluator(
+    broker: Annotated[str, typer.Option("--broker", envvar="KUBEFUGU_TRAINER_BROKER", help="Redis URL of the runs' broker.")],
+    device: Annotated[
+        str, typer.Option("--device", envvar="KUBEFUGU_TRAINER_DEVICE", help="cpu, cuda, cuda:N or auto.")
+    ] = "cpu",
+    grace_s: Annotated[
+        float, typer.Option("--grace-seconds", min=0.0, help="After SIGTERM, how long the candidate in hand may take.")
+    ] = 30.0,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Measure candidates of `train evolve --broker` until SIGTERM; as many processes as there are cores or GPUs."""
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # soft shutdown on SIGTERM; Celery reads it when imported
+    from kubefugu_core.errors import UnavailableError
+    from kubefugu_core.telemetry import configure_logging
+    from kubefugu_trainer.queue.app import connect, shown
+    from kubefugu_trainer.queue.mailbox import BrokerError
+    from kubefugu_trainer.queue.worker import serve
+
+    configure_logging(service="trainer")
+    try:
+        connect(broker).ping()
+    except (BrokerError, ValueError) as error:
+        raise UnavailableError(f"The broker {shown(broker)} cannot be reached ({error}).", field="broker") from error
+    raise typer.Exit(serve(broker, device=device, log_level=log_level, grace_s=grace_s))

@@ -1,0 +1,110 @@
+"""An evaluator process: takes candidates from the queue, measures them, leaves the figures in the mailbox.
+
+Stateless but for the problems it keeps loaded. The pool is prefork with one child, where the accelerator is initialised and
+which can be replaced when it is killed; soft shutdown lets the candidate in hand end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from kubefugu_core.errors import KubefuguError
+from kubefugu_trainer.evolution.fitness import Fitness, make_fitness
+from kubefugu_trainer.evolution.problem import Problem
+from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app
+from kubefugu_trainer.queue.mailbox import Answer, BrokerError, Mailbox
+
+_CLAIM_S = 4.0
+_KEPT_PROBLEMS = 2
+_log = structlog.get_logger()
+
+
+class Desk:
+    """What one evaluator process (the pool's child) works with; connections and problems are made there, on first use."""
+
+    def __init__(self, broker: str, *, device: str) -> None:
+        self._broker = broker
+        self._device = device
+        self._redis: Any = None
+        self._fitness: OrderedDict[str, Fitness] = OrderedDict()
+
+    def evaluate(self, run_id: str, generation: int, candidate: int) -> None:
+        """Measure a candidate, unless its generation is over or another evaluator was faster."""
+        if self._redis is None:
+            self._redis = connect(self._broker)
+        mailbox = Mailbox(self._redis, run_id)
+        work = mailbox.work(generation, candidate)
+        if work is None or mailbox.answered(generation, candidate, work.digest):
+            return
+        with self._claimed(mailbox, generation, candidate):
+            try:
+                fitness = self._load(run_id, mailbox)
+                if fitness is None:
+                    return
+                answer = Answer(fitness.measure(work.vector, work.draw))
+            except KubefuguError as error:
+                answer = Answer(None, error.message)
+            except (RuntimeError, ValueError, OSError, MemoryError) as error:  # out of memory, a device that fails
+                _log.warning("candidate_failed", generation=generation, candidate=candidate, exc_info=error)
+                answer = Answer(None, f"{type(error).__name__}: {error}")
+            mailbox.answer(generation, candidate, work.digest, answer)
+
+    def _load(self, run_id: str, mailbox: Mailbox) -> Fitness | None:
+        if run_id in self._fitness:
+            self._fitness.move_to_end(run_id)
+            return self._fitness[run_id]
+        raw = mailbox.problem()
+        if raw is None:
+            return None
+        while len(self._fitness) >= _KEPT_PROBLEMS:
+            self._fitness.popitem(last=False)
+        self._fitness[run_id] = make_fitness(Problem.from_bytes(raw), device=self._device)
+        return self._fitness[run_id]
+
+    @contextmanager
+    def _claimed(self, mailbox: Mailbox, generation: int, candidate: int) -> Iterator[None]:
+        """Keep the claim alive from a thread of its own while the candidate is computed."""
+        done = threading.Event()
+        holder = f"{os.getpid()}"
+        mailbox.claim(generation, candidate, holder=holder, ttl_s=_CLAIM_S)
+
+        def keep() -> None:
+            while not done.wait(_CLAIM_S / 4):
+                try:
+                    mailbox.claim(generation, candidate, holder=holder, ttl_s=_CLAIM_S)
+                except BrokerError:  # the next try, or the driver, makes up for it
+                    continue
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            mailbox.release(generation, candidate)
+
+
+def _say_ready(**_: Any) -> None:
+    _log.info("evaluator_ready", pid=os.getpid())
+
+
+def serve(broker: str, *, device: str, log_level: str, grace_s: float) -> int:
+    """Work until SIGTERM; the exit code. REMAP_SIGTERM must be set before Celery is imported (`queue.command` does)."""
+    from celery.signals import worker_ready
+
+    desk = Desk(broker, device=device)
+    app = make_app(broker, grace_s=grace_s)
+    app.task(name=TASK)(desk.evaluate)
+    worker_ready.connect(_say_ready)
+    arguments = ["--quiet", "worker", "--pool=prefork", "--concurrency=1", f"--queues={QUEUE}", f"--loglevel={log_level}"]
+    arguments += ["--without-gossip", "--without-mingle", f"--hostname=evaluator-{os.getpid()}@%h"]
+    app.worker_main(arguments)
+    return 0
