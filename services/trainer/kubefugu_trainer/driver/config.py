@@ -27,6 +27,8 @@ class BackboneRef(_Part):
 
     ref: str
     revision: str = ""
+    bundle_url: str = ""
+    bundle_sha256: str = ""
 
     @property
     def loadable(self) -> str:
@@ -48,6 +50,13 @@ class StorageRef(_Part):
     url: str = ""
 
 
+class Budget(_Part):
+    """What the run may spend."""
+
+    max_seconds: float = 0.0
+    """Training time; 0: no limit."""
+
+
 class DriverConfig(_Part):
     """Everything that decides the result."""
 
@@ -62,6 +71,9 @@ class DriverConfig(_Part):
     workers: tuple[str, ...] = ()
     seed: int = 42
     storage: StorageRef
+    budget: Budget = Budget()
+    evaluators: bool = False
+    """True: candidates are measured by evaluator processes over the broker."""
     confidence: float = 0.95
     """Level of the gain's interval; 0 stands for the default."""
 

@@ -38,6 +38,10 @@ def algorithm(name: str) -> Train:
         from kubefugu_trainer.driver.supervised import train
 
         return train
+    if name == "sepCmaEs":
+        from kubefugu_trainer.driver import evolution
+
+        return evolution.train
     raise DataError(f"This driver does not train {name}.", field="algorithm")
 
 

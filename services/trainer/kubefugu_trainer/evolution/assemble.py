@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from kubefugu_core.errors import DataError
 from kubefugu_core.settings import cache_home
 from kubefugu_routing.policy import load_artifact
+from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.evaluators import Evaluator, InProcessEvaluator
 from kubefugu_trainer.evolution.fitness import Fitness, make_fitness
@@ -39,6 +40,8 @@ class Order:
     broker: str | None = None
     """Redis URL of the evaluators' broker; None: candidates are measured in this process."""
     threads: int = 0
+    bundle: FactorRef | None = None
+    """Published factors that offsets are searched in; None: those of the start, else this machine's."""
     confidence: float = 0.95
 
 
@@ -76,7 +79,7 @@ def execute(
     init_file = _artifact_file(order.init)
     init = load_artifact(init_file) if init_file else None
     source = FeatureSource(order.backbone, root=cache_home() / "features", reporter=reporter, threads=order.threads or None)
-    template = starting_artifact(table, source, init, order.input_format)
+    template = starting_artifact(table, source, init, order.input_format, bundle=order.bundle)
     run = RunDirectory(
         order.out,
         config={

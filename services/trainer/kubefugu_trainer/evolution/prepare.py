@@ -45,8 +45,12 @@ class Prepared:
     """Reference it was loaded by."""
 
 
-def starting_artifact(table: OutcomeTable, source: FeatureSource, init: PolicyArtifact | None, fmt: str) -> PolicyArtifact:
+def starting_artifact(
+    table: OutcomeTable, source: FeatureSource, init: PolicyArtifact | None, fmt: str, *, bundle: FactorRef | None = None
+) -> PolicyArtifact:
     """The start of the search for the table's workers: the artifact's rows by name, zeros for workers without one.
+
+    `bundle`: the published factors that offsets are searched in, where the artifact names none.
 
     Raises ArtifactRefusedError for another backbone, or where the artifact knows none of the workers; DataError for a format
     that the backbone can't read.
@@ -59,7 +63,9 @@ def starting_artifact(table: OutcomeTable, source: FeatureSource, init: PolicyAr
         if chosen not in source.formats:
             raise DataError(f"The backbone has no chat template, so --format {fmt} is not possible.", field="format")
         head = np.zeros((len(rows), info.hidden_size), dtype=np.float32)
-        return PolicyArtifact(info.id, info.revision, default_layer(info), head, rows, roles=False, input_format=chosen)
+        return PolicyArtifact(
+            info.id, info.revision, default_layer(info), head, rows, roles=False, input_format=chosen, factors=bundle
+        )
     why = info.differs_from(backbone_id=init.backbone_id, revision=init.backbone_revision)
     if why:
         raise ArtifactRefusedError(f"The artifact cannot be the start: {why}.", field="init")
@@ -76,7 +82,7 @@ def starting_artifact(table: OutcomeTable, source: FeatureSource, init: PolicyAr
     head = np.concatenate([head, init.head[len(init.workers) :]])
     return PolicyArtifact(
         info.id, info.revision, init.layer, head, kept, roles=init.roles, input_format=init.input_format,
-        tie_mode=init.tie_mode, offsets=init.offsets, factors=init.factors,
+        tie_mode=init.tie_mode, offsets=init.offsets, factors=init.factors or bundle,
     )  # fmt: skip
 
 
@@ -189,8 +195,9 @@ def _bundle(
     from kubefugu_routing.svf.bundles import find_bundle
     from kubefugu_routing.svf.factors import make_bundle, save_bundle
 
-    if template.factors is not None and template.has_offsets:
-        bundle = find_bundle(template.factors, beside=beside)
+    if template.factors is not None:
+        prefixes = (template.factors.uri,) if template.factors.uri else ()
+        bundle = find_bundle(template.factors, beside=beside, allowed_prefixes=prefixes)
     else:
         bundle = make_bundle(source.backbone, layer=template.layer, embedding=config.offsets == "all")
     names = LAYER_BLOCKS if config.offsets == "layer" else ("embed_tokens", *LAYER_BLOCKS)
@@ -210,7 +217,7 @@ def found_artifact(prepared: Prepared, x: Vector, *, bundle_sha256: str) -> Poli
     if prepared.problem.layout.blocks:
         moved = SvfOffsets(layer=template.layer, tie_mode=TieMode(prepared.problem.tie_mode), blocks=blocks)
         offsets = moved if moved.non_zero else None
-        factors = FactorRef(uri="", sha256=bundle_sha256) if moved.non_zero else None
+        factors = (template.factors or FactorRef(uri="", sha256=bundle_sha256)) if moved.non_zero else None
     full = np.concatenate([head, template.head[len(template.workers) :]])
     return PolicyArtifact(
         template.backbone_id, template.backbone_revision, template.layer, full, template.workers, roles=template.roles,

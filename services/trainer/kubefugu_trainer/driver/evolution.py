@@ -1,0 +1,139 @@
+"""A sep-CMA-ES run as a driver does it: a supervised warm start where asked for, the search, the gain on held-out rows."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic_settings import SettingsConfigDict
+
+from kubefugu.trainer.v1 import trainer_pb2
+from kubefugu_core.errors import DataError
+from kubefugu_core.settings import ServiceSettings
+from kubefugu_routing.policy.artifact import FactorRef
+from kubefugu_trainer.driver import supervised
+from kubefugu_trainer.driver.config import DriverConfig
+from kubefugu_trainer.driver.inputs import local_table, pool_table
+from kubefugu_trainer.driver.report import Report
+from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.evolution.assemble import Order, configuration, execute
+from kubefugu_trainer.evolution.config import EvolutionConfig
+from kubefugu_trainer.evolution.run import Limits, Progress
+
+_STATES = {
+    "running": trainer_pb2.RUN_STATE_RUNNING,
+    "evaluating": trainer_pb2.RUN_STATE_EVALUATING,
+    "succeeded": trainer_pb2.RUN_STATE_EVALUATING,  # the servicer says succeeded when the artifact can be collected
+}
+
+
+class EvolutionSettings(ServiceSettings):
+    """What the cluster gives a driver, not the run."""
+
+    model_config = SettingsConfigDict(env_prefix="KUBEFUGU_TRAINER_")
+
+    broker: str = ""
+    """Redis URL of the evaluators' broker; needed where a run asks for evaluators."""
+
+
+def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
+    """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
+    settings = _settings(config)
+    broker = _broker(config)
+    bundle = _bundle(config)
+    path = local_table(config)
+    table = pool_table(config, path)
+    directory = config.storage.directory
+    init = None
+    if config.parameters.get("warmStart", True):
+        init = _warm_start(config, progress, reporter)
+
+    def served(now: Progress) -> None:
+        progress.update(
+            state=_STATES[now.state],
+            mean_fitness=now.mean_fitness,
+            best_fitness=now.best_fitness,
+            sigma=now.sigma,
+            checkpoint_uri=Path(now.checkpoint).as_uri(),
+        )
+
+    order = Order(
+        data=path, backbone=config.backbone.loadable, out=directory / "run", init=init, workers=table.workers,
+        input_format="auto" if init else config.input_format, broker=broker, bundle=bundle, confidence=config.level,
+    )  # fmt: skip
+    limits = Limits(threading.Event(), max_seconds=config.budget.max_seconds)
+    artifact = execute(settings, order, reporter=reporter, limits=limits, table=table, on_progress=served)
+    return artifact, _report(config, artifact)
+
+
+def _settings(config: DriverConfig) -> EvolutionConfig:
+    told = config.parameters
+    if told.get("fitness", "Table") != "Table":
+        raise DataError("This driver searches on measured outcomes (fitness: Table), not on live episodes.", field="fitness")
+    return configuration(
+        generations=int(told.get("iterations", 60)),
+        population=int(told.get("populationSize", 0)) or None,
+        sigma=float(told.get("initialStepSize", 0.03)),
+        seed=config.seed,
+        batch=int(told.get("episodesPerCandidate", 16)),
+        offsets="layer" if told.get("trainOffsets") else "none",
+        entropy_weight=float(told.get("entropyBonus", 0.15)),
+        cost_weight=float(told.get("costWeight", 0)),
+    )
+
+
+def _broker(config: DriverConfig) -> str | None:
+    if not config.evaluators:
+        return None
+    broker = EvolutionSettings().broker
+    if not broker:
+        raise DataError("The run asks for evaluators, but there is no broker: set KUBEFUGU_TRAINER_BROKER.", field="evaluators")
+    return broker
+
+
+def _bundle(config: DriverConfig) -> FactorRef | None:
+    if not config.parameters.get("trainOffsets"):
+        return None
+    if not config.backbone.bundle_url or not config.backbone.bundle_sha256:
+        raise DataError(
+            "trainOffsets needs backbone.bundleUrl and bundleSha256: routers must find the same factors.", field="bundleUrl"
+        )
+    return FactorRef(uri=config.backbone.bundle_url, sha256=config.backbone.bundle_sha256)
+
+
+def _warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> Path:
+    """A supervised head on the same data, in a folder of its own."""
+    storage = config.storage.model_copy(update={"directory": config.storage.directory / "warm-start"})
+    table = config.data.model_copy(update={"location": str(local_table(config))})
+    warm = config.model_copy(update={"storage": storage, "parameters": {}, "data": table})
+    artifact, _ = supervised.train(warm, progress, reporter)
+    return artifact
+
+
+def _report(config: DriverConfig, artifact: Path) -> Report:
+    common: dict[str, Any] = {
+        "reason": "Trained",
+        "artifact_uri": artifact.as_uri(),
+        "artifact_sha256": hashlib.sha256(artifact.read_bytes()).hexdigest(),
+        "data_sha256": config.data.sha256,
+    }
+    figures = orjson.loads((artifact.parent / "report.json").read_bytes())
+    if figures["split"] != "test":
+        return Report(**common, message="The table has no rows of the split test: the gain is not measured.")
+    low, high = figures["gain_over_best_single_ci"]
+    return Report(
+        **common,
+        message=(
+            f"Best single worker: {figures['best_single']}. The start scored {figures['start_score']:.4f}; "
+            f"p against it {figures['p_vs_start']:.3g}."
+        ),
+        score=figures["score"],
+        baseline=figures["best_single_score"],
+        gain=figures["gain_over_best_single"],
+        gain_low=low,
+        gain_high=high,
+        items=figures["items"],
+    )
