@@ -123,5 +123,6 @@ def said(body: dict[str, Any]) -> str:
 
 
 def subtask_of(body: dict[str, Any]) -> str:
-    """The last user message: what the worker is to do."""
-    return str(next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user"))
+    """What the worker is to do, as its last user message says."""
+    asked = str(next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user"))
+    return asked.rpartition("Do only this part now: ")[2]

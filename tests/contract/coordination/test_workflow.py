@@ -63,7 +63,8 @@ async def test_each_worker_sees_the_task_its_access_and_its_subtask_and_nothing_
     await flows.run(ultra(messages=messages))
     alpha, beta, writer = (flows.stage.bodies(name)[0] for name in ("alpha", "beta", "writer"))
     for body, subtask in ((alpha, "Find A."), (beta, "Double A."), (writer, "State the double.")):
-        assert body["messages"][:2] == messages
+        assert body["messages"][0] == messages[0]
+        assert body["messages"][1]["content"].startswith(messages[1]["content"])
         assert subtask_of(body) == subtask
     assert "A is 1." in said(beta)
     assert "Find A." in said(beta)
@@ -343,7 +344,9 @@ async def test_explain_puts_graph_and_calls_into_the_response(flows: Workflows) 
 
 async def test_many_workflows_at_once_do_not_mix(flows: Workflows) -> None:
     flows.stage.upstream.respond = lambda body: (
-        Script(text=TWO_FACTS) if body["model"] == "planner-model" else Script(text=f"{body['messages'][0]['content']}!")
+        Script(text=TWO_FACTS)
+        if body["model"] == "planner-model"
+        else Script(text=body["messages"][0]["content"].split("\n")[0] + "!")
     )
     results = await asyncio.gather(*(flows.run(ultra(f"question {number}")) for number in range(32)))
     assert [result.answer for result in results] == [f"question {number}!" for number in range(32)]

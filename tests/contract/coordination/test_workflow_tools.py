@@ -145,7 +145,7 @@ async def test_the_last_step_may_call_tools_round_after_round(flows: Workflows, 
     assert third.answer == "Seen."
     history = flows.stage.bodies("writer")[-1]["messages"]
     assert [m.get("content") for m in history if m["role"] == "tool"] == ["first result", "second result"]
-    assert history[0] == QUESTION
+    assert history[0]["content"].startswith(QUESTION["content"])
     (event,) = [event for event in third.events if isinstance(event, Resumed)]
     assert len(event.decisions) == 2
     assert b"one0" not in first.sse

@@ -127,7 +127,7 @@ class FlowContext:
             decision = await self.router.route(query, deadline=self.deadline.within(self.settings.router_timeout_s))
         except KubefuguError:
             return []
-        return [score.worker for score in decision.workers] or [decision.worker]
+        return [score.worker for score in decision.workers if score.trained]
 
 
 def _planned(planning: Planning, *, path: str, duration_ms: float) -> Planned:

@@ -13,7 +13,7 @@ from kubefugu_coordination.workflow.order import chains, share_s
 from kubefugu_coordination.workflow.plan import SELF_WORKER, Plan
 from kubefugu_coordination.workflow.state import GraphState, WaitingStep
 from kubefugu_coordination.workflow.step import StepCalls, StepTask, Waits
-from kubefugu_coordination.workflow.step_prompt import VisibleStep, step_messages
+from kubefugu_coordination.workflow.step_prompt import StepPrompt, VisibleStep
 from kubefugu_core.errors import KubefuguError
 
 
@@ -84,7 +84,7 @@ class Flow:
 
     async def _recurse(self, index: int, visible: tuple[VisibleStep, ...], waited: WaitingStep | None) -> StepResult:
         context, path = self._context, f"{self._path}{index}."
-        conversation = self._messages(index, visible)
+        conversation = self._prompt(index, visible).messages()
         before = waited.child if waited is not None else None
         deadline = self._share(index)
         if before is not None:
@@ -121,8 +121,8 @@ class Flow:
             index=index,
             path=self._path,
             planned=waited.worker if waited is not None else self._plan.steps[index].worker,
-            subtask=self._plan.steps[index].subtask,
-            messages=[*self._messages(index, visible), *transcript],
+            prompt=self._prompt(index, visible),
+            transcript=transcript,
             is_answer=is_answer,
             deadline=self._share(index),
         )
@@ -144,6 +144,5 @@ class Flow:
         """The step's own deadline: its share of the time that is left."""
         return self._deadline.within(share_s(self._deadline.remaining_s(), self._chains[index]))
 
-    def _messages(self, index: int, visible: tuple[VisibleStep, ...]) -> list[dict[str, Any]]:
-        subtask = self._plan.steps[index].subtask
-        return step_messages(self._conversation, visible=visible, subtask=subtask, memory=self._context.memory)
+    def _prompt(self, index: int, visible: tuple[VisibleStep, ...]) -> StepPrompt:
+        return StepPrompt(self._conversation, visible, self._plan.steps[index].subtask, self._context.memory)

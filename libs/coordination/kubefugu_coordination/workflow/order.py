@@ -9,17 +9,28 @@ from kubefugu_core.pool import Capability, WorkerSpec
 
 
 def asking_order(
-    planned: str, workers: Sequence[WorkerSpec], *, needs: Collection[Capability], ranking: Sequence[str] = ()
+    planned: str,
+    workers: Sequence[WorkerSpec],
+    *,
+    needs: Collection[Capability],
+    ranking: Sequence[str] = (),
+    declined: bool = False,
 ) -> list[str]:
-    """The planned worker first, then the other allowed ones: in the router's order where there is one, generalists before
-    specialists otherwise; fallback workers always last. Workers that lack a needed capability are left out, the planned one
-    included.
+    """The planned worker first, then the other allowed ones in the router's order where there is one; fallback workers last.
+
+    Without a ranking generalists come before specialists, except where a specialist declined: then the question is narrow, only
+    not that one's, and declining is quick. Workers that lack a needed capability are left out, the planned one included.
     """
     able = [worker for worker in workers if all(supports(worker, need) for need in needs)]
     position = {name: place for place, name in enumerate(ranking)}
 
     def key(worker: WorkerSpec) -> tuple[bool, bool, int, bool]:
-        return (worker.name != planned, worker.fallback, position.get(worker.name, len(position)), worker.specialist)
+        return (
+            worker.name != planned,
+            worker.fallback,
+            position.get(worker.name, len(position)),
+            worker.specialist != declined,
+        )
 
     return [worker.name for worker in sorted(able, key=key)]
 

@@ -17,6 +17,7 @@ from kubefugu_coordination.loop.failures import Failures
 from kubefugu_coordination.workers.client import WorkerClient
 from kubefugu_coordination.workflow.context import FlowContext
 from kubefugu_coordination.workflow.order import asking_order
+from kubefugu_coordination.workflow.step_prompt import StepPrompt
 from kubefugu_coordination.workflow.step_request import TOOL_FIELDS, offers_tools, step_body
 from kubefugu_coordination.workflow.tool_stream import ToolCallStream, unique_id
 from kubefugu_core.errors import BudgetExceededError, InternalError, KubefuguError, WorkerProtocolError, WorkerRefusedError
@@ -32,8 +33,9 @@ class StepTask:
     index: int
     path: str
     planned: str
-    subtask: str
-    messages: Sequence[Mapping[str, Any]]
+    prompt: StepPrompt
+    transcript: Sequence[Mapping[str, Any]]
+    """The worker's earlier tool calls in this step, and their results."""
     is_answer: bool
     """True: the reply is what the client gets; it is streamed where the client asked for that."""
     deadline: Deadline
@@ -60,6 +62,7 @@ class StepCalls:
         self._failures = Failures()
         self._streamed = False
         self._own_ids: dict[str, int] = {}
+        self._declined = False
 
     def failed_before(self, worker: str, error: KubefuguError) -> None:
         """Note a try that was made elsewhere."""
@@ -72,7 +75,8 @@ class StepCalls:
         while left:
             if len(self._failures) and not asked_router:
                 asked_router = True
-                left = self._order(left, ranking=await self._context.ranking(self._task.subtask, left))
+                ranking = await self._context.ranking(self._task.prompt.subtask, left)
+                left = self._order(left, ranking=ranking)
             worker = left.pop(0)
             outcome = await self._ask(worker, alone=not left)
             if outcome is not None:
@@ -83,7 +87,10 @@ class StepCalls:
         """Workers to ask, best first. Raises BudgetExceededError where none of those that are able can be paid."""
         needs = self._context.needs if self._task.is_answer else ()
         by_name = {worker.name: worker for worker in workers}
-        ordered = [by_name[name] for name in asking_order(self._task.planned, workers, needs=needs, ranking=ranking)]
+        ordered = [
+            by_name[name]
+            for name in asking_order(self._task.planned, workers, needs=needs, ranking=ranking, declined=self._declined)
+        ]
         left_usd = self._context.meter.left_usd()
         payable = affordable(
             ordered, left_usd=left_usd, prompt_tokens=least_tokens(self._context.job.chat), completion_tokens=0
@@ -104,7 +111,7 @@ class StepCalls:
         context, task = self._context, self._task
         body = step_body(
             context.job.worker_body(coordinated=True),
-            messages=task.messages,
+            messages=[*task.prompt.messages(narrow=worker.specialist), *task.transcript],
             final=task.is_answer,
             capabilities=worker.capabilities,
         )
@@ -144,6 +151,7 @@ class StepCalls:
                     await self._tell(event, stream)
         except KubefuguError as error:
             if declined:
+                self._declined = True
                 raise WorkerRefusedError("The worker declined.") from error
             raise
 

@@ -1,7 +1,8 @@
 """What a worker of a workflow is sent, as a pure function of exactly what it may see (intra-workflow isolation).
 
-The conversation comes first, unchanged (system messages, history and images included); then what the step may see of earlier
-steps; the subtask alone is the last user message, so that a narrow worker which reads nothing else still gets its question.
+The client's conversation comes first, with system messages, history and images. What follows depends on who reads it: a language
+model gets results and subtask at the end of the last user message, where small models follow them best; a narrow engine gets the
+subtask alone as the last user message, because it reads nothing else.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 
 from kubefugu_coordination.workflow.transcript import last_role
 
-_NOTHING_YET = "I will do this step by step. Tell me the next step."
-_GO_ON = "Tell me the next step."
-_UNAVAILABLE = "(This step failed; its result is not available.)"
+_UNAVAILABLE = "(this step failed; its result is not available)"
+_NOTHING_YET = "Tell me the first part."
+_GO_ON = "Tell me the next part."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +26,46 @@ class VisibleStep:
     output: str | None
 
 
-def step_messages(
-    conversation: Sequence[Mapping[str, Any]], *, visible: Sequence[VisibleStep], subtask: str, memory: str = ""
-) -> list[dict[str, Any]]:
-    """Messages of one step's worker call. `memory` is the text of tool calls of earlier workflows of the conversation."""
-    messages = [dict(message) for message in conversation]
-    seen = _seen(visible, memory)
-    if last_role(messages) == "assistant":
-        # Two assistant messages in a row are refused by some chat templates.
-        messages.append({"role": "user", "content": f"{seen}\n\n{subtask}" if seen else subtask})
+@dataclass(frozen=True, slots=True)
+class StepPrompt:
+    """Everything that a step's worker may see."""
+
+    conversation: Sequence[Mapping[str, Any]]
+    visible: Sequence[VisibleStep]
+    subtask: str
+    memory: str = ""
+    """Tool calls of earlier workflows of the conversation, as text."""
+
+    def messages(self, *, narrow: bool = False) -> list[dict[str, Any]]:
+        """Messages for a language model, or for a narrow engine (a worker declared `specialist`)."""
+        return self._for_engine() if narrow else self._for_model()
+
+    def _for_model(self) -> list[dict[str, Any]]:
+        messages = [dict(message) for message in self.conversation]
+        known = self._known()
+        text = f"{known}\n\nDo only this part now: {self.subtask}" if known else f"Do only this part now: {self.subtask}"
+        if last_role(messages) != "user":
+            return [*messages, {"role": "user", "content": text}]
+        content = messages[-1].get("content")
+        if isinstance(content, list):
+            messages[-1]["content"] = [*content, {"type": "text", "text": text}]
+        else:
+            messages[-1]["content"] = f"{content or ''}\n\n{text}"
         return messages
-    messages.append({"role": "assistant", "content": f"{seen}\n\n{_GO_ON}" if seen else _NOTHING_YET})
-    messages.append({"role": "user", "content": subtask})
-    return messages
 
+    def _for_engine(self) -> list[dict[str, Any]]:
+        messages = [dict(message) for message in self.conversation]
+        if last_role(messages) != "assistant":
+            # Between two user messages, because roles should alternate.
+            known = self._known()
+            messages.append({"role": "assistant", "content": f"{known}\n\n{_GO_ON}" if known else _NOTHING_YET})
+        messages.append({"role": "user", "content": self.subtask})
+        return messages
 
-def _seen(visible: Sequence[VisibleStep], memory: str) -> str:
-    parts = [memory] if memory else []
-    for number, step in enumerate(visible, start=1):
-        output = _UNAVAILABLE if step.output is None else step.output
-        parts.append(f"Result {number} - {step.subtask}\n{output}")
-    return "\n\n".join(parts)
+    def _known(self) -> str:
+        parts = [self.memory] if self.memory else []
+        if self.visible:
+            parts.append("Known so far:")
+        for step in self.visible:
+            parts.append(f"- {step.subtask}\n{_UNAVAILABLE if step.output is None else step.output}")
+        return "\n".join(parts)

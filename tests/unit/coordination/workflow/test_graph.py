@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.plans import plans
 from support.waiting import until
 
 from kubefugu_coordination.workflow.graph import StepOutcome, StepResult, run_graph
 from kubefugu_coordination.workflow.plan import Plan, Step
-from kubefugu_coordination.workflow.step_prompt import VisibleStep, step_messages
+from kubefugu_coordination.workflow.step_prompt import StepPrompt, VisibleStep
 from kubefugu_core.errors import NoWorkerAvailableError
 
 DIAMOND = Plan((Step("a", "s"), Step("b", "l", (0,)), Step("c", "r", (0,)), Step("d", "j", (1, 2))))
@@ -85,8 +87,10 @@ async def test_a_failed_step_is_told_as_unavailable_and_the_answer_still_comes()
     hand.end(2)
     await hand.running(0, 1, 2, 3)
     assert hand.visible[3] == (VisibleStep("l", None), VisibleStep("r", "out 2"))
-    told = step_messages([{"role": "user", "content": "q"}], visible=hand.visible[3], subtask="j")[-2]["content"]
-    assert "Result 1 - l\n(This step failed; its result is not available.)" in told
+    prompt = StepPrompt([{"role": "user", "content": "q"}], hand.visible[3], "j")
+    for narrow, position in ((False, -1), (True, -2)):
+        told = prompt.messages(narrow=narrow)[position]["content"]
+        assert "- l\n(this step failed; its result is not available)\n- r\nout 2" in told
     hand.end(3)
     results = await run
     assert results[1].outcome is StepOutcome.FAILED
@@ -152,15 +156,16 @@ def words(messages: Sequence[dict[str, object]]) -> set[str]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(plans(max_steps=7))
-def test_a_steps_prompt_contains_nothing_outside_its_access_list(plan: Plan) -> None:
+@given(plans(max_steps=7), st.booleans())
+def test_a_steps_prompt_contains_nothing_outside_its_access_list(plan: Plan, narrow: bool) -> None:
     """Each step has a secret subtask and a secret output; which secrets a prompt holds is exactly what the access list says."""
     secret = Plan(tuple(Step(s.worker, f"SUB-{i}-SUB", s.access) for i, s in enumerate(plan.steps)))
     conversation = [{"role": "system", "content": "SYSTEM"}, {"role": "user", "content": "QUESTION"}]
     prompts: dict[int, set[str]] = {}
 
     async def execute(index: int, visible: tuple[VisibleStep, ...]) -> StepResult:
-        prompts[index] = words(step_messages(conversation, visible=visible, subtask=secret.steps[index].subtask))
+        prompt = StepPrompt(conversation, visible, secret.steps[index].subtask)
+        prompts[index] = words(prompt.messages(narrow=narrow))
         return StepResult(StepOutcome.OK, f"OUT-{index}-OUT")
 
     asyncio.run(run_graph(secret, execute))
@@ -172,25 +177,38 @@ def test_a_steps_prompt_contains_nothing_outside_its_access_list(plan: Plan) -> 
 
 
 def test_bug_workers_never_saw_the_question() -> None:
-    """The client's conversation is sent whole and unchanged, images included; the subtask alone is the last user message."""
+    """The client's conversation is sent whole, images included, whoever the worker is."""
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     conversation = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]},
     ]
-    messages = step_messages(conversation, visible=[], subtask="Name the animal.")
-    assert messages[:2] == conversation
-    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
-    assert messages[-1] == {"role": "user", "content": "Name the animal."}
-    assert conversation[1]["content"][1] is image
+    prompt = StepPrompt(conversation, [], "Name the animal.")
+    model = prompt.messages()
+    assert model[0] == conversation[0]
+    assert model[1]["content"][:2] == conversation[1]["content"]
+    assert model[1]["content"][2] == {"type": "text", "text": "Do only this part now: Name the animal."}
+    engine = prompt.messages(narrow=True)
+    assert engine[:2] == conversation
+    assert engine[-1] == {"role": "user", "content": "Name the animal."}
+    assert len(conversation[1]["content"]) == 2, "the client's messages are not changed"
 
 
-def test_roles_alternate_also_behind_an_assistant_message() -> None:
-    messages = step_messages(
-        [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
-        visible=[VisibleStep("find", "found")],
-        subtask="go on",
-        memory="Tools: none.",
-    )
-    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
-    assert messages[-1]["content"] == "Tools: none.\n\nResult 1 - find\nfound\n\ngo on"
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("last", ["user", "assistant", "tool"])
+def test_user_and_assistant_take_turns(narrow: bool, last: str) -> None:
+    """Some chat templates refuse two messages of one role in a row."""
+    conversation = [{"role": "user", "content": "q"}]
+    if last != "user":
+        conversation.append({"role": "assistant", "content": "a"})
+    if last == "tool":
+        conversation.append({"role": "tool", "tool_call_id": "x", "content": "r"})
+    prompt = StepPrompt(conversation, [VisibleStep("find", "found")], "go on", "Tools: none.")
+    messages = prompt.messages(narrow=narrow)
+    roles = [message["role"] for message in messages]
+    assert all(one != two for one, two in itertools.pairwise(roles))
+    assert roles[-1] == "user"
+    if not narrow:
+        assert str(messages[-1]["content"]).endswith(
+            "Tools: none.\nKnown so far:\n- find\nfound\n\nDo only this part now: go on"
+        )

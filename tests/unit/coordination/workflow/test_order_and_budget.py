@@ -29,6 +29,10 @@ def test_the_planned_worker_first_generalists_before_specialists_fallback_last()
     assert asking_order("last", WORKERS, needs=()) == ["last", "broad", "narrow", "other"]
 
 
+def test_where_a_specialist_declined_the_others_come_first() -> None:
+    assert asking_order("gone", WORKERS, needs=(), declined=True) == ["narrow", "other", "broad", "last"]
+
+
 def test_the_routers_ranking_decides_where_there_is_one() -> None:
     ranking = ["last", "other", "narrow", "broad"]
     assert asking_order("narrow", WORKERS, needs=(), ranking=ranking) == ["narrow", "other", "broad", "last"]
