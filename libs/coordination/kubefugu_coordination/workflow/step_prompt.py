@@ -1,8 +1,8 @@
 """What a worker of a workflow is sent, as a pure function of exactly what it may see (intra-workflow isolation).
 
-The client's conversation comes first, with system messages, history and images. What follows depends on who reads it: a language
-model gets results and subtask at the end of the last user message, where small models follow them best; a narrow engine gets the
-subtask alone as the last user message, because it reads nothing else.
+The client's conversation comes first, with system messages, history and images. What follows depends on who reads it: a
+language model gets results and subtask at the end of the last user message, where small models follow them best; a narrow
+engine gets the subtask alone as the last user message, because it reads nothing else.
 """
 
 from __future__ import annotations
