@@ -33,6 +33,7 @@ from _qwen3 import backbone_of, causal_lm
 from kubefugu_router.domain.ports import Question, StagedPolicy
 from kubefugu_router.hosts.inprocess import InProcessHost
 from kubefugu_routing.backbone import Backbone, load_backbone
+from kubefugu_routing.backbone.quiet import quiet_transformers
 from kubefugu_routing.engine import Engine
 from kubefugu_routing.policy import Policy, PolicyArtifact, WorkerRow
 
@@ -180,7 +181,8 @@ def load(model: str, *, device: str) -> tuple[Any, dict[str, Backbone]]:
     backbones = {name: load_backbone(model, device=device, dtype=dtype) for name, dtype in ENGINES.items()}
     directory = backbones["f32"].directory
     # The dequantised copy has no LM head of its own: it is tied, or (untied) its values do not matter for time.
-    naive = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    with quiet_transformers():
+        naive = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
     return naive.to(device).eval().requires_grad_(False), backbones
 
 
@@ -275,12 +277,12 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name} {value:.4g}")
     result: dict[str, Any] = {**figures, "model": options.model, "device": info.device, "threads": options.threads}
     result |= {"torch": torch.__version__, "load_average": os.getloadavg()[0], "repetitions": len(scenarios[0].wall_s["naive"])}
+    if options.plot:
+        plot(options.plot, scenarios, figures)
     if not options.quick:
         shares = profile(engines["f32"].host.engine, texts.one(ALONE_TOKENS))
         print(", ".join(f"{name} {value:.1f}" for name, value in shares.items()))
-        result |= shares | {"grid": await grid(ways, texts, deadline_s=began + options.budget_s + 300)}
-    if options.plot:
-        plot(options.plot, scenarios, figures)
+        result |= shares | {"grid": await grid(ways, texts, deadline_s=began + options.budget_s + 240)}
     for engine in engines.values():
         await engine.host.close()
     print(f"wall {time.monotonic() - began:.1f} s, CPU {time.process_time():.1f} s")
@@ -297,7 +299,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    options.repetitions, options.budget_s = (2, 15.0) if options.quick else (7, 420.0)
+    options.repetitions, options.budget_s = (2, 15.0) if options.quick else (7, 240.0)
     torch.set_num_threads(options.threads)
     result = asyncio.run(run(options))
     if options.json:
