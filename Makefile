@@ -13,6 +13,7 @@ POOL ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 BUF_VERSION := 1.74.0
+BUILD ?= docker build
 PYTRITON_VERSION := 0.7.0
 
 LIBRARIES := libs/stubs libs/core libs/routing libs/coordination
@@ -83,6 +84,17 @@ coders: $(VENV)/.runtime ## Fetch the optional Qwen2.5-Coder workers (1.6 GB); t
 	@$(BIN)/kubefugu models fetch qwen2.5-coder-0.5b-instruct
 	@$(BIN)/kubefugu models fetch qwen2.5-coder-1.5b-instruct
 
+# The default pool's head: its workers are measured on generated questions with verifiers, then the head is fitted to the outcomes.
+HEAD_RUN ?= build/default-head
+.PHONY: default-head
+default-head: $(VENV)/.development ## Measure the default pool and train its head anew (half an hour; needs make up; see docs/quality.md)
+	@mkdir -p $(HEAD_RUN)
+	$(BIN)/kubefugu outcomes collect --pool $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml --out $(HEAD_RUN)/outcomes.parquet \
+	  --n 1800 --max-tokens 48 --temperature 0
+	$(BIN)/kubefugu train supervised --data $(HEAD_RUN)/outcomes.parquet --backbone smollm2-135m-instruct --out $(HEAD_RUN)/run
+	$(BIN)/kubefugu eval --data $(HEAD_RUN)/outcomes.parquet --artifact $(HEAD_RUN)/run --json pools/heads/default.json
+	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
+
 # --- check ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -142,6 +154,16 @@ bench: $(VENV)/.development ## Every benchmark, quick
 .PHONY: test-slow
 test-slow: $(VENV)/.development ## The long tests (soak, exact resume, quality)
 	@$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: $(VENV)/.development ## The user's day on a real single-node cluster (needs ../shared/k8s or KUBECONFIG; builds images)
+	@KUBEFUGU_E2E=1 $(BIN)/python -m pytest tests/e2e/cluster -s --timeout 3600 $(PYTEST_ARGS)
+
+.PHONY: images
+images: ## Build every service's image (BUILD='docker build')
+	@for file in services/*/Dockerfile operators/Dockerfile; do \
+	  name=$$(basename $$(dirname $$file)); [ $$name = operators ] && name=operator; \
+	  $(BUILD) -t kubefugu-$$name:dev -f $$file . || exit 1; done
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches (not the model cache)
