@@ -34,7 +34,8 @@ def config(tmp_path: Path) -> dict[str, Any]:
         "algorithm": "sepCmaEs",
         "parameters": {
             "iterations": 12, "populationSize": 8, "initialStepSize": "0.05", "episodesPerCandidate": 16,
-            "fitness": "Table", "maxTurns": 5, "entropyBonus": "0", "turnBonus": "0.10", "costWeight": "0", "trainOffsets": False, "warmStart": True,
+            "fitness": "Table", "maxTurns": 5, "entropyBonus": "0", "turnBonus": "0.10", "costWeight": "0",
+            "trainOffsets": False, "warmStart": True,
         },
         "backbone": {"ref": str(tmp_path / "model"), "revision": "", "bundleUrl": "", "bundleSha256": ""},
         "inputFormat": "raw",
