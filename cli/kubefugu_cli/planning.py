@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
 from rich.table import Table
@@ -10,6 +11,9 @@ from rich.table import Table
 from kubefugu.conductor.v1 import conductor_pb2
 from kubefugu_cli.clients.services import ConductorClient
 from kubefugu_cli.console import out, print_json
+from kubefugu_coordination.workflow.plan import Plan, Step
+from kubefugu_coordination.workflow.svg import plan_svg
+from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool
 
 
@@ -32,6 +36,15 @@ def ask(target: str, question: str, *, pool: WorkerPool, planner: str) -> conduc
             messages_json=messages, workers=workers, planner=planner, max_steps=pool.spec.routing.max_steps
         )
     )
+
+
+def draw(reply: conductor_pb2.PlanResponse, path: Path, *, title: str) -> None:
+    """Write the workflow's picture to a file. Raises DataError where it cannot be written."""
+    plan = Plan(tuple(Step(step.worker, step.subtask, tuple(step.access)) for step in reply.workflow.steps))
+    try:
+        path.write_text(plan_svg(plan, title=title), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", field="svg") from error
 
 
 def show(reply: conductor_pb2.PlanResponse, *, explain: bool, json_output: bool) -> None:

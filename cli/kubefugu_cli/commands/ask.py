@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,7 @@ def plan(
     explain: Annotated[bool, typer.Option("--explain", help="What was wrong with the planner's output, and its cost.")] = False,
     pool_file: Annotated[str, typer.Option("--pool", help="Pool file; default: that of the running stack.")] = "",
     planner: Annotated[str, typer.Option("--planner", help="Worker that plans; default: the Conductor's.")] = "",
+    svg: Annotated[str, typer.Option("--svg", metavar="FILE", help="Draw the workflow into a file.")] = "",
     conductor: Annotated[
         str,
         typer.Option("--conductor", envvar="KUBEFUGU_CONDUCTOR_TARGET", help="gRPC address; default: the local stack's."),
@@ -92,3 +94,5 @@ def plan(
     target = service_target(conductor, name, "conductor")
     reply = planning.ask(target, question, pool=explaining.pool_of(pool_file, name), planner=planner)
     planning.show(reply, explain=explain, json_output=json_output)
+    if svg:
+        planning.draw(reply, Path(svg), title=question)
