@@ -24,8 +24,10 @@ class ExpertsSettings(ServiceSettings):
     """Comma-separated names of the engines to run: algebra, units, geography, definitions, logic, dates; or all."""
     children: int = Field(default=2, ge=1, le=256)
     """Questions answered at the same time, each in a process of its own."""
-    answer_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
-    """Time for one answer; a question that needs more is declined."""
+    answer_cpu_seconds: float = Field(default=5.0, gt=0, le=600)
+    """Processor time for one answer; a question that needs more is declined."""
+    answer_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+    """Wall-clock time for one answer; a question that needs more is declined."""
     child_memory_mib: int = Field(default=4096, ge=512, le=1_048_576)
     """Address space of a child process."""
     max_in_flight: int = Field(default=256, ge=1, le=100_000)
@@ -34,4 +36,8 @@ class ExpertsSettings(ServiceSettings):
     @property
     def limits(self) -> SandboxLimits:
         """Limits of one question."""
-        return SandboxLimits(answer_timeout_s=self.answer_timeout_seconds, memory_bytes=self.child_memory_mib << 20)
+        return SandboxLimits(
+            answer_cpu_s=self.answer_cpu_seconds,
+            answer_timeout_s=self.answer_timeout_seconds,
+            memory_bytes=self.child_memory_mib << 20,
+        )

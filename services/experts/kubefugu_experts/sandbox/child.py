@@ -1,8 +1,8 @@
 """The child's side: load the engines, then answer one question after the other over a pipe.
 
 A child is forked from multiprocessing's fork server, which has built the engines already (preload): replacing a killed one takes
-milliseconds, and the engines' data is in memory once. A child ends when its pipe closes, and by an alarm of its own if its parent
-is gone while it computes.
+milliseconds, and the engines' data is in memory once. A child ends when its pipe closes, and by an alarm of its own: it used up
+its processor time, or its parent is gone while it computes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,36 @@ def serve(connection: Connection, specs: tuple[EngineSpec, ...], limits: Sandbox
     sys.setrecursionlimit(4000)
     engines, left_out = load_all(specs)
     connection.send(left_out)
+    _warm_up(connection, specs, engines, limits)
     while True:
         try:
             name, question = connection.recv()
         except (EOFError, OSError):
             os._exit(0)
-        signal.setitimer(signal.ITIMER_REAL, limits.answer_timeout_s * 2)  # default action: the process ends
-        reply = _answer(engines[name], question)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        reply = _limited(engines[name], question, limits)
         try:
             connection.send(reply)
         except (BrokenPipeError, OSError):
             os._exit(0)
+
+
+def _warm_up(connection: Connection, specs: tuple[EngineSpec, ...], engines: dict[str, Any], limits: SandboxLimits) -> None:
+    """While nobody asks: questions whose answers fill the libraries' caches."""
+    for spec in specs:
+        for text in spec.warm_up if spec.name in engines else ():
+            if connection.poll():
+                return
+            _limited(engines[spec.name], Question(text=text), limits)
+
+
+def _limited(engine: Any, question: Question, limits: SandboxLimits) -> Reply | Exception:
+    """Answer with both clocks set; the default action of their signals ends the process, in native code too."""
+    signal.setitimer(signal.ITIMER_PROF, limits.answer_cpu_s)
+    signal.setitimer(signal.ITIMER_REAL, limits.answer_timeout_s * 2)
+    reply = _answer(engine, question)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return reply
 
 
 def _answer(engine: Any, question: Question) -> Reply | Exception:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 class SandboxLimits:
     """Limits of a child process."""
 
-    answer_timeout_s: float = 10.0
+    answer_cpu_s: float = 5.0
+    """Processor time of one answer: what counts on a busy machine. Then the child ends itself."""
+    answer_timeout_s: float = 30.0
     """Wall-clock time of one answer; then the child is killed."""
-    memory_bytes: int = 2 << 30
+    memory_bytes: int = 4 << 30
     """Address space of a child."""
-    start_timeout_s: float = 60.0
+    start_timeout_s: float = 120.0
     """Until a fresh child has loaded its engines."""

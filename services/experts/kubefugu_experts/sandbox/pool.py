@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from kubefugu_experts.engines.base import Answer, Declined, Question, Reply
 from kubefugu_experts.engines.registry import EngineSpec
 from kubefugu_experts.sandbox.child import serve
 from kubefugu_experts.sandbox.limits import SandboxLimits
+from kubefugu_experts.sandbox.preloads import module_of
 
 _log = structlog.get_logger()
+_LAST_MOMENTS_S = 1.0
+"""For the exit code of a child whose pipe has closed."""
 
 
 @dataclass(slots=True)
@@ -47,9 +51,15 @@ class Sandbox:
         self._children: dict[int, _Child] = {}
         self._replacing: set[asyncio.Task[None]] = set()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["kubefugu_experts.sandbox.preload"])
+        preloads = [module for spec in self._specs if (module := module_of(spec))]
+        self._context.set_forkserver_preload(["kubefugu_experts.sandbox.child", *preloads])
         self.left_out: dict[str, str] = {}
         """Engines that cannot be used here, and why."""
+
+    @property
+    def idle_children(self) -> int:
+        """Children that wait for a question."""
+        return self._idle.qsize()
 
     async def start(self) -> None:
         """Start the children. Raises UnavailableError where not even one engine can be loaded."""
@@ -76,9 +86,9 @@ class Sandbox:
         try:
             async with self._borrowed() as child:
                 reply = await self._ask(child, name, question)
-        except _TookTooLongError:
-            _log.warning("answer_timed_out", engine=name, timeout_s=self._limits.answer_timeout_s)
-            return Declined(f"I could not finish this within {self._limits.answer_timeout_s:g} seconds.")
+        except _TookTooLongError as error:
+            _log.warning("answer_took_too_long", engine=name, limit_s=error.limit_s)
+            return Declined(f"I could not finish this within {error.limit_s:g} seconds.")
         except _DiedError:
             _log.warning("child_died", engine=name)
             return Declined("This needs more memory than one question may have.")
@@ -91,9 +101,12 @@ class Sandbox:
         try:
             child.connection.send((name, question))
             if not await _readable(child.connection, self._limits.answer_timeout_s):
-                raise _TookTooLongError
+                raise _TookTooLongError(self._limits.answer_timeout_s)
             return child.connection.recv()
         except (EOFError, OSError) as error:
+            child.process.join(timeout=_LAST_MOMENTS_S)
+            if child.process.exitcode == -signal.SIGPROF:
+                raise _TookTooLongError(self._limits.answer_cpu_s) from error
             raise _DiedError from error
 
     @asynccontextmanager
@@ -133,6 +146,10 @@ class Sandbox:
 
 class _TookTooLongError(Exception):
     """The answer's time is over."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
+        self.limit_s = limit_s
 
 
 class _DiedError(Exception):

@@ -30,8 +30,8 @@ def tell_time(moment: time) -> str:
 
 
 def count(number: float, unit: str) -> str:
-    """1 day, 2 days, 1,000 days."""
-    shown = f"{number:,.0f}" if number == int(number) else f"{number:,.2f}".rstrip("0")
+    """1 day, 2 days, 1000 days."""
+    shown = f"{number:.0f}" if number == int(number) else f"{number:.2f}".rstrip("0")
     return f"{shown} {unit}{'' if number == 1 else 's'}"
 
 

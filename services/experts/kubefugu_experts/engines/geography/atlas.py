@@ -129,8 +129,8 @@ def _country_names(countries: Iterable[Country]) -> dict[str, str]:
     return names | ADJECTIVES
 
 
-def _largest_first(cities: Iterable[City]) -> list[City]:
-    return sorted(cities, key=lambda city: -city.population)
+def _largest_first(cities: list[City]) -> tuple[City, ...]:
+    return tuple(cities) if len(cities) == 1 else tuple(sorted(cities, key=lambda city: -city.population))
 
 
 def _index_cities(atlas: Atlas, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -155,8 +155,8 @@ def _index_cities(atlas: Atlas, rows: Iterable[Mapping[str, Any]]) -> None:
                 fold(name) for name in row["alternatenames"] if name.isascii() and len(name) > 3 and name[0].isupper()
             }:
                 other.setdefault(name, []).append(city)
-    atlas.cities_by_name = {
-        name: tuple(dict.fromkeys([*_largest_first(own.get(name, [])), *_largest_first(other.get(name, []))]))
-        for name in own.keys() | other.keys()
-    }
-    atlas.cities_by_country = {iso: tuple(_largest_first(found)) for iso, found in by_country.items()}
+    atlas.cities_by_name = {name: _largest_first(cities) for name, cities in own.items()}
+    for name, cities in other.items():
+        before = atlas.cities_by_name.get(name, ())
+        atlas.cities_by_name[name] = (*before, *(city for city in _largest_first(cities) if city not in before))
+    atlas.cities_by_country = {iso: _largest_first(found) for iso, found in by_country.items()}

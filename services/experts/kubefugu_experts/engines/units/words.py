@@ -18,7 +18,7 @@ class Named:
 
 _PLAIN = """
 meter|meter|meters|metre,metres,mtr,mtrs|m
-inch|inch|inches|in.|in,″
+inch|inch|inches|in.,inchs|in,″
 foot|foot|feet|foots,ft.|ft
 yard|yard|yards|yds,yd.|yd
 mile|mile|miles|mi.,statute mile,statute miles|mi

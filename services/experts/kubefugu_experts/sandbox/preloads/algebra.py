@@ -1,0 +1,5 @@
+"""Builds the engine algebra when imported."""
+
+from kubefugu_experts.sandbox.preloads import build
+
+build("algebra")

@@ -1,0 +1,5 @@
+"""Builds the engine dates when imported."""
+
+from kubefugu_experts.sandbox.preloads import build
+
+build("dates")
