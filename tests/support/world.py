@@ -1,7 +1,7 @@
 """A small world for the operator: the in-memory API server, the three reconcilers, and what else acts in a cluster.
 
-Job controller, Deployment controller, kubelet, routers, executors and drivers are played deterministically; time is a number that
-tests move. `visit` is one pass over one object, `settle` lets everybody act until nobody writes any more.
+Job controller, Deployment controller, kubelet, routers, executors and drivers are played deterministically; time is a number
+that tests move. `visit` is one pass over one object, `settle` lets everybody act until nobody writes any more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from kubefugu_operators.trainingrun.reconcile import Settings as RunSettings
 from kubefugu_operators.trainingrun.reconciler import TrainingRunReconciler
 from kubefugu_operators.workerpool.observed import Health, Probe
 from kubefugu_operators.workerpool.reconciler import WorkerPoolReconciler
-
 from support.fakeapi import FakeApi
 
 NAMESPACE = "ns"

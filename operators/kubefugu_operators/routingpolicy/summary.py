@@ -115,13 +115,13 @@ def _version(version: Version, declared: Declared, observed: PolicyObserved, mov
 
 def _state(version: Version, declared: Declared, *, rejected: bool, refused: bool) -> str:
     rollout = declared.rollout
-    if not version.usable or (refused and version.name not in declared.names):
-        return "Refused"
     if version.name == declared.active:
         return "Refused" if refused else "Active"
     if rollout is not None and version.name == rollout.candidate:
         return "Canary" if rollout.step else "Shadow"
-    return "Rejected" if rejected else "Available"
+    if rejected:
+        return "Rejected"
+    return "Refused" if refused or not version.usable else "Available"
 
 
 def _ready(findings: Sequence[Finding]) -> Finding:

@@ -1,7 +1,7 @@
-"""Random edits, crashes between any two writes, duplicated and reordered visits: always the same fixed point, then no write at all.
+"""Random edits, crashes between any two writes, duplicated and reordered visits: always the same fixed point, then no write.
 
-Two worlds get the same edits of their users. In one the operator is visited at random, repeatedly, out of order, and dies after any
-number of writes; in the other it does its work in peace after every edit. When the dust has settled, both must look the same.
+Two worlds get the same edits of their users. In one the operator is visited at random, repeatedly, out of order, and dies after
+any number of writes; in the other it does its work in peace after every edit. At the end, both must look the same.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-
-from kubefugu_operators.cluster.objects import Body, Ref
 from support.fakeapi import CrashError
 from support.manifests import routing_policy, training_run, worker_pool
 from support.world import NAMESPACE, World, published
+
+from kubefugu_operators.cluster.objects import Body, Ref
 
 POOL, RUN, POLICY = (
     Ref("WorkerPool", NAMESPACE, "pool"),
