@@ -72,6 +72,7 @@ def pod_defaults(settings: OperatorSettings) -> PodDefaults:
         image=settings.trainer_image,
         image_pull_policy=told.get("imagePullPolicy", "IfNotPresent"),
         user=told.get("user", 65532),
+        port=settings.driver_port,
         init_containers=tuple(told.get("initContainers", ())),
         volumes=tuple(told.get("volumes", ())),
         volume_mounts=tuple(told.get("volumeMounts", ())),

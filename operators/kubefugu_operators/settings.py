@@ -56,6 +56,8 @@ class OperatorSettings(ServiceSettings):
     """Namespace of the operator itself."""
     trainer_image: str = "kubefugu-trainer:dev"
     """Image of training drivers and evaluators."""
+    driver_port: int = Field(default=50054, ge=1, le=65535)
+    """gRPC port of training drivers."""
     trainer_pod_file: Path | None = None
     """YAML with additions to the pods of runs: initContainers, volumes, volumeMounts, env, imagePullPolicy, user, pod."""
 

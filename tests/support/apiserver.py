@@ -61,6 +61,21 @@ class ApiServer:
     url: str
     kubeconfig: Path
     audit_log: Path
+    command: list[str]
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """SIGKILL the API server; etcd keeps everything."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(timeout=10)
+
+    def start(self) -> None:
+        """Start it again on the same port."""
+        log = self.folder / "apiserver.log"
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(self.command, stdout=file, stderr=file, cwd=self.folder)
+        _wait_ready(self.url, self.process, log)
 
     def configuration(self) -> client.Configuration:
         """Admin credentials for kubernetes.aio."""
@@ -118,6 +133,7 @@ def running(folder: Path) -> Iterator[ApiServer]:
     etcd_port, peer_port, port = free_port(), free_port(), free_port()
     etcd_log, api_log = folder / "etcd.log", folder / "apiserver.log"
     processes: list[subprocess.Popen[bytes]] = []
+    started: ApiServer | None = None
     try:
         etcd = [
             str(binaries / "etcd"), "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync",
@@ -140,8 +156,13 @@ def running(folder: Path) -> Iterator[ApiServer]:
         _wait_ready(url, processes[1], api_log)
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(_kubeconfig(url)))
-        yield ApiServer(url=url, kubeconfig=kubeconfig, audit_log=folder / "audit.log")
+        started = ApiServer(
+            url=url, kubeconfig=kubeconfig, audit_log=folder / "audit.log", command=server, folder=folder, process=processes[1]
+        )
+        yield started
     finally:
+        if started is not None:
+            processes[1] = started.process
         # etcd after the API server, both by SIGKILL: with both at SIGTERM the API server hangs for minutes.
         for process in reversed(processes):
             process.send_signal(signal.SIGKILL)

@@ -70,7 +70,11 @@ class RoutingPolicyReconciler:
     def _targets(self, pods: Iterable[Body], component: str) -> dict[str, PeerTarget]:
         port = self._ports[component]
         return {
-            pod["metadata"]["name"]: PeerTarget(address=f"{pod['status']['podIP']}:{port}", uid=pod["metadata"]["uid"])
+            pod["metadata"]["name"]: PeerTarget(address=_address(pod["status"]["podIP"], port), uid=pod["metadata"]["uid"])
             for pod in pods
             if (pod.get("status") or {}).get("podIP") and (pod.get("status") or {}).get("phase") == "Running"
         }
+
+
+def _address(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"

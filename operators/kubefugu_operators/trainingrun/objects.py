@@ -32,6 +32,8 @@ class PodDefaults:
     image: str
     image_pull_policy: str = "IfNotPresent"
     user: int = 65532
+    port: int = DRIVER_PORT
+    """gRPC port of drivers."""
     init_containers: tuple[Body, ...] = ()
     volumes: tuple[Body, ...] = ()
     volume_mounts: tuple[Body, ...] = ()
@@ -173,8 +175,8 @@ def _container(wanted: Pods, defaults: PodDefaults, mounts: list[Body]) -> Body:
         "image": wanted.image or defaults.image,
         "imagePullPolicy": defaults.image_pull_policy,
         "command": ["python", "-m", "kubefugu_trainer", "driver"],
-        "args": [f"--config={RUN_DIRECTORY}/config.json", f"--listen=0.0.0.0:{DRIVER_PORT}", "--hold"],
-        "ports": [{"name": "grpc", "containerPort": DRIVER_PORT, "protocol": "TCP"}],
+        "args": [f"--config={RUN_DIRECTORY}/config.json", f"--listen=0.0.0.0:{defaults.port}", "--hold"],
+        "ports": [{"name": "grpc", "containerPort": defaults.port, "protocol": "TCP"}],
         "env": pods.merged_env([_HOME], defaults.env, pods.environment(wanted.env)),
         "securityContext": pods.container_security(),
         "terminationMessagePath": "/dev/termination-log",

@@ -75,8 +75,18 @@ def driver_address(observed: RunObserved) -> str:
     """gRPC address of the running driver; empty where none runs."""
     pod = _running_pod(observed)
     ip = (pod.get("status") or {}).get("podIP", "") if pod else ""
+    if pod is None or not ip:
+        return ""
     host = f"[{ip}]" if ":" in ip else ip
-    return f"{host}:{objects.DRIVER_PORT}" if ip else ""
+    return f"{host}:{_declared_port(pod)}"
+
+
+def _declared_port(pod: Body) -> int:
+    """The port that the driver's container names; a template of an older operator may have another one."""
+    for container in (pod.get("spec") or {}).get("containers", ()):
+        for port in container.get("ports", ()) if container["name"] == report.DRIVER_CONTAINER else ():
+            return int(port["containerPort"])
+    return objects.DRIVER_PORT
 
 
 def finding(condition: ConditionType, truth: Truth, reason: Reason, message: str = "") -> Finding:
