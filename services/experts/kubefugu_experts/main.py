@@ -64,7 +64,7 @@ def _config(settings: ExpertsSettings, api: ExpertsApi) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Returns at SIGTERM and SIGINT instead of dying of them, and says where it listens: with port 0 that is known only then."""
+    """Returns at SIGTERM and SIGINT instead of dying of them, and logs where it listens (port 0: any)."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def experts() -> AsyncIterator[tuple[Service, str]]:
-    async with service("kubefugu_experts", "--port", "0", "--children", "2", "--answer-cpu-seconds", "2") as running:
+    flags = ["--port", "0", "--children", "2", "--answer-cpu-seconds", "2", "--answer-timeout-seconds", "110"]
+    async with service("kubefugu_experts", *flags) as running:
         ready = await running.wait_for("experts_ready", timeout_s=60)
         yield running, f"http://127.0.0.1:{ready['port']}"
 

@@ -15,10 +15,12 @@ from kubefugu_experts.engines.base import Answer
 
 FACTORS = {
     ("mile", "kilometers"): 1.609344, ("foot", "centimeters"): 30.48, ("inch", "millimeters"): 25.4, ("yard", "meters"): 0.9144,
-    ("pound", "grams"): 453.59237, ("ounce", "grams"): 28.349523125, ("stone", "kilograms"): 6.35029318, ("gallon", "liters"): 3.785411784,
-    ("acre", "square meters"): 4046.8564224, ("hectare", "acres"): 2.471053815, ("nautical mile", "meters"): 1852.0, ("day", "minutes"): 1440.0,
-    ("kilowatt hour", "megajoules"): 3.6, ("atmosphere", "pascals"): 101325.0, ("calorie", "joules"): 4.184, ("knot", "kilometers per hour"): 1.852,
-    ("gigabyte", "megabytes"): 1000.0, ("week", "hours"): 168.0, ("cup", "milliliters"): 236.5882365, ("metric ton", "kilograms"): 1000.0,
+    ("pound", "grams"): 453.59237, ("ounce", "grams"): 28.349523125, ("stone", "kilograms"): 6.35029318,
+    ("gallon", "liters"): 3.785411784, ("acre", "square meters"): 4046.8564224, ("hectare", "acres"): 2.471053815,
+    ("nautical mile", "meters"): 1852.0, ("day", "minutes"): 1440.0, ("kilowatt hour", "megajoules"): 3.6,
+    ("atmosphere", "pascals"): 101325.0, ("calorie", "joules"): 4.184, ("knot", "kilometers per hour"): 1.852,
+    ("gigabyte", "megabytes"): 1000.0, ("week", "hours"): 168.0, ("cup", "milliliters"): 236.5882365,
+    ("metric ton", "kilograms"): 1000.0,
 }  # fmt: skip
 
 

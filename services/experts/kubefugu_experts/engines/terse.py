@@ -11,16 +11,21 @@ from kubefugu_experts.engines.base import Answer, Engine, Question, Reply
 
 _YES_NO = re.compile(r"\b(?:yes or no|yes/no|yes / no)\b", re.IGNORECASE)
 _NUMBER = re.compile(
-    r"\b(?:(?:just|only|with|as|simply) (?:the |a |an )?(?:final )?(?:number|integer|numeric(?:al)? value|final value|digit|count|value)"
-    r"|(?:write|provide|give|reply with|state|return) the (?:total number|numerical value|count as a number|number)|count as a number|(?:give|express|state) the (?:count|answer) numerically)\b",
+    r"\b(?:(?:just|only|with|as|simply) (?:the |a |an )?(?:final )?(?:number|integer|"
+    r"numeric(?:al)? value|final value|digit|count|value)"
+    r"|(?:write|provide|give|reply with|state|return) the (?:total number|numerical value|"
+    r"count as a number|number)|count as a number|(?:give|express|state) the (?:count|"
+    r"answer) numerically)\b",
     re.IGNORECASE,
 )
 _WEEKDAY = re.compile(
-    r"\b(?:just|only|full|complete|state|respond with|answer with|name|give|write|reply with)\b[^.?]*\bweekday(?:'s)?\b[^.?]*\.?\s*(?:\([^)]*\))?\s*$",
+    r"\b(?:just|only|full|complete|state|respond with|answer with|name|give|write|"
+    r"reply with)\b[^.?]*\bweekday(?:'s)?\b[^.?]*\.?\s*(?:\([^)]*\))?\s*$",
     re.IGNORECASE,
 )
 _ONLY = re.compile(
-    r"\b(?:give|reply with|answer with|respond with|return|provide|state|say|write|output|just|only)(?: me)? (?:only|just|nothing but) (?:the |your )?"
+    r"\b(?:give|reply with|answer with|respond with|return|provide|state|say|write|output|just|"
+    r"only)(?: me)? (?:only|just|nothing but) (?:the |your )?"
     r"(?:final )?(?:answer|result|name|word|city|country|date|solution|\w+ as your final answer)\b",
     re.IGNORECASE,
 )

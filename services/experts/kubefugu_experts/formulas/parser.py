@@ -1,7 +1,7 @@
 """Precedence climbing over a fixed set of tokens. What is not notation is an error, never guessed.
 
-Understands implicit multiplication (2x, 3(x+1), xy), ^ and **, n!, |x|, percent signs, Unicode operators, powers and roots, and the
-usual part of LaTeX. Formulas are limited in length and depth.
+Understands implicit multiplication (2x, 3(x+1), xy), ^ and **, n!, |x|, percent signs, Unicode operators, powers and roots,
+and the usual part of LaTeX. Formulas are limited in length and depth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What questions of every field have in common: politeness, wishes about the form of the answer, numbers in words, follow-ups."""
+"""What questions of every field have in common: politeness, the answer's form, numbers in words, follow-ups."""
 
 from kubefugu_experts.phrasing.follow_up import follow_up
 from kubefugu_experts.phrasing.numbers import NUMBER, parse_number, words_to_digits

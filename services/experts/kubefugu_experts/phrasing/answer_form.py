@@ -20,15 +20,17 @@ _POSSIBLE = re.compile(
     re.IGNORECASE,
 )
 _WORDS = frozenset(
-    """a an the your you it its as in with to of for and or not no yes true false if is be only just please kindly also but do
-    don't dont give provide answer answers answered reply respond response return state write out show output express report keep
-    format use using include explain explanation explanations print say present should must can will final full exact exactly
-    correct complete single one two three number numbers numeric integer decimal decimals digit digits place places value values
-    result results word words sentence sentences step steps by reasoning work working unit units symbol symbols brief briefly short
-    concise concisely clear simple simply plain text form lowest simplified reduced fraction notation scientific nearest whole
-    significant figures figure rounded round thanks thank much advance letter letters name weekday date day month days e.g. i.e.
-    like example monday sunday through number(s) separated comma comma-separated list all any each nothing else other than than
-    first think carefully assume real that this there them more less""".split()  # noqa: SIM905
+    """
+    a advance all also an and answer answered answers any as assume be brief briefly but by can carefully clear comma comma-
+    separated complete concise concisely correct date day days decimal decimals digit digits do don't dont e.g. each else
+    exact exactly example explain explanation explanations express false figure figures final first for form format fraction
+    full give i.e. if in include integer is it its just keep kindly less letter letters like list lowest monday month more
+    much must name nearest no not notation nothing number number(s) numbers numeric of one only or other out output place
+    places plain please present print provide real reasoning reduced reply report respond response result results return
+    round rounded say scientific sentence sentences separated short should show significant simple simplified simply single
+    state step steps sunday symbol symbols text than thank thanks that the them there think this three through to true two
+    unit units use using value values weekday whole will with word words work working write yes you your
+    """.split()  # noqa: SIM905
 )
 _PARENTHESIS = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)\s*[.?!]*$")
 _MOST_WORDS = 40

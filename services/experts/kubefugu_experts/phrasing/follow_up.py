@@ -6,7 +6,8 @@ import re
 
 _FOLLOW_UP = re.compile(
     r"(?:(?:ok(?:ay)?|and|now|so|thanks|great|cool|nice|then|also)[,!.]* )*"
-    r"(?:(?:what|how) about|(?:do )?the same (?:for|with)|same (?:for|question for|with|thing for)|and (?:for|of)|and|now(?: for)?|or) (.+)",
+    r"(?:(?:what|how) about|(?:do )?the same (?:for|with)|same (?:for|question for|with|"
+    r"thing for)|and (?:for|of)|and|now(?: for)?|or) (.+)",
     re.IGNORECASE,
 )
 _MOST_WORDS = 8

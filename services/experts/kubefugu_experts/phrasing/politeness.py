@@ -39,9 +39,11 @@ _PREFIXES = (
     r"out of curiosity",
     r"(?:a |one |just a |here'?s a |here is a |i have a |i'?ve got a |another |my |next |last |the )?"
     r"(?:quick |simple |short |small |random |easy |math |trivia |homework |geography |following |more )*"
-    r"(?:question|one|thing|riddle|puzzle|q|query|problem|task|exercise)(?: for you| here| is| of the day| of mine)?(?= ?[:,.?!-])",
+    r"(?:question|one|thing|riddle|puzzle|q|query|problem|task|exercise)(?: for you| here| is|"
+    r" of the day| of mine)?(?= ?[:,.?!-])",
     r"(?:please )?(?:answer|solve|consider) (?:this|the following|me this|the next|my)(?: quick| simple| short)?"
-    r"(?: question| problem| one| riddle| puzzle)?(?: for me| please| correctly| briefly| carefully)*(?=[:.]| what| how| which)",
+    r"(?: question| problem| one| riddle| puzzle)?(?: for me| please| correctly| briefly|"
+    r" carefully)*(?=[:.]| what| how| which)",
     r"(?:please )?(?:answer|reply|respond)[^:?.]{0,60}:",
     r"(?:what'?s|what is) the (?:right |correct )?answer to(?: this(?: one)?| the following)?(?: question)?(?: ?:)?",
     r"(?:in|with) (?:one|a few|a|two) (?:word|words|sentence|number)(?=,)",

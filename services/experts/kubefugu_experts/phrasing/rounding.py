@@ -10,7 +10,8 @@ _COUNTS = {"zero": 0, "no": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five"
 _PLACES = {"tenth": 1, "hundredth": 2, "thousandth": 3, "ten": -1, "hundred": -2, "thousand": -3}
 _COUNT = r"(\d{1,2}|zero|no|one|two|three|four|five|six|a)"
 _LEAD = (
-    r"[\s,;.(]*\b(?:(?:and |please |then )*(?:round(?:ed|ing)?|correct|accurate|exact|give|express|keep|report|answer|expressed)"
+    r"[\s,;.(]*\b(?:(?:and |please |then )*(?:round(?:ed|ing)?|correct|accurate|exact|give|"
+    r"express|keep|report|answer|expressed)"
     r"(?: (?:it|off|your answer|the answer|the result|answer|result|down|all (?:decimal )?values))*)?"
 )
 _DECIMALS = re.compile(
@@ -19,11 +20,13 @@ _DECIMALS = re.compile(
     re.IGNORECASE,
 )
 _SIGNIFICANT = re.compile(
-    rf"{_LEAD} *(?:to|with|at|using|up to)(?: a maximum of)? {_COUNT} (?:significant (?:figures?|digits?)|sig\.? ?figs?\.?|s\.?f\.?)[).]*",
+    rf"{_LEAD} *(?:to|with|at|using|up to)(?: a maximum of)? {_COUNT} (?:significant (?:figures?|"
+    rf"digits?)|sig\.? ?figs?\.?|s\.?f\.?)[).]*",
     re.IGNORECASE,
 )
 _NEAREST = re.compile(
-    rf"{_LEAD} *(?:to )?the (?:nearest|closest) (integer|whole(?: number)?|number|one|unit|cent|tenth|hundredth|thousandth|ten|hundred|thousand)"
+    rf"{_LEAD} *(?:to )?the (?:nearest|closest) (integer|whole(?: number)?|number|one|unit|cent|"
+    rf"tenth|hundredth|thousandth|ten|hundred|thousand)"
     r"(?: of an? \w+)?[).]*",
     re.IGNORECASE,
 )

@@ -5,13 +5,28 @@ from __future__ import annotations
 import re
 
 _WORDS = frozenset(
-    ["hi", "hello", "hey", "hiya", "yo", "there", "greetings", "howdy", "good", "morning", "afternoon", "evening", "day", "dear", "friend", "everyone", "all", "folks", "guys", "team", "please", "pls", "plz", "kindly", "help", "helping", "helped", "me", "us", "i", "we", "my", "our", "you", "your", "u", "can", "could", "would", "will", "should", "may", "might", "must", "do", "does", "did", "need", "needs", "want", "wants", "wanted", "like", "love", "know", "knows", "tell", "told", "telling", "ask", "asked", "asks", "asking", "answer", "answers", "answered", "answering", "question", "questions", "problem", "problems", "task", "exercise", "homework", "quiz", "test", "exam", "trivia", "puzzle", "riddle", "assignment", "class", "school", "teacher", "professor", "boss", "son", "daughter", "brother", "sister", "mother", "father", "mom", "dad", "wife", "husband", "colleague", "friends", "kids", "someone", "somebody", "this", "that", "these", "it", "one", "more", "thing", "another", "next", "last", "first", "quick", "quickly", "small", "short", "brief", "briefly", "simple", "easy", "random", "little", "here", "is", "are", "am", "was", "were", "be", "been", "been's", "got", "have", "has", "had", "for", "with", "about", "from", "in", "on", "at", "to", "of", "the", "a", "an", "and", "so", "but", "also", "just", "only", "really", "very", "much", "many", "sorry", "bother", "bothering", "excuse", "pardon", "if", "possible", "mind", "don't", "dont", "not", "no", "any", "idea", "ideas", "clue", "thoughts", "thanks", "thank", "thx", "ty", "cheers", "advance", "appreciate", "appreciated", "grateful", "would'd", "i'd", "i'm", "im", "i've", "ive", "we're", "lets", "let's", "let", "keep", "reply", "respond", "soon", "asap", "wondering", "wonder", "curious", "curiosity", "out", "thinking", "trying", "find", "figure", "work", "today", "now", "again", "then", "ok", "okay", "alright", "well", "um", "uh", "hmm", "right", "q", "hope", "hoping", "great", "nice", "fine", "cool", "perfect", "wonderful", "favor", "favour", "time", "moment", "second", "sec", "minute", "long", "take", "appreciate's", "something", "stuck", "struggling", "figure", "understand", "looking", "forward", "response", "take", "your", "best", "bye", "regards", "sincerely"]
-)  # fmt: skip
+    """
+    a about advance afternoon again all alright also am an and another answer answered answering answers any appreciate
+    appreciate's appreciated are asap ask asked asking asks assignment at be been been's best boss bother bothering brief
+    briefly brother but bye can cheers class clue colleague cool could curiosity curious dad daughter day dear did do does
+    don't dont easy evening everyone exam excuse exercise father favor favour figure find fine first folks for forward
+    friend friends from good got grateful great greetings guys had has have hello help helped helping here hey hi hiya hmm
+    homework hope hoping howdy husband i i'd i'm i've idea ideas if im in is it ive just keep kids kindly know knows last
+    let let's lets like little long looking love many may me might mind minute mom moment more morning mother much must my
+    need needs next nice no not now of ok okay on one only our out pardon perfect please pls plz possible problem problems
+    professor puzzle q question questions quick quickly quiz random really regards reply respond response riddle right
+    school sec second short should simple sincerely sister small so somebody someone something son soon sorry struggling
+    stuck take task teacher team tell telling test thank thanks that the then there these thing thinking this thoughts thx
+    time to today told trivia trying ty u uh um understand us very want wanted wants was we we're well were wife will with
+    wonder wonderful wondering work would would'd yo you your
+    """.split()  # noqa: SIM905
+)
 _ASKS = re.compile(r"^(?:what|which|who|whose|where|when|why|how|is|are|was|were|define|name|list|find|give)\b", re.IGNORECASE)
 _MOST_WORDS = 12
 _BOUNDARY = re.compile(r"(?<=[.?!:])\s+(?=\S)|\s+-+\s+(?=\S)")
 _UNMARKED = re.compile(
-    r"(?<=[\w)'\"%]) (?=(?:Please (?:answer|reply|respond|keep)|Give (?:only|just)|Thank you|Thanks|Many thanks|Keep it|Cheers|Any idea|"
+    r"(?<=[\w)'\"%]) (?=(?:Please (?:answer|reply|respond|keep)|Give (?:only|just)|Thank you|"
+    r"Thanks|Many thanks|Keep it|Cheers|Any idea|"
     r"Answer (?:with|in|only|briefly)|I'd appreciate|I would appreciate|Just the|Reply (?:with|only)|Respond (?:with|only))\b)"
 )
 

@@ -1,8 +1,8 @@
 """The child's side: load the engines, then answer one question after the other over a pipe.
 
-A child is forked from multiprocessing's fork server, which has built the engines already (preload): replacing a killed one takes
-milliseconds, and the engines' data is in memory once. A child ends when its pipe closes, and by an alarm of its own: it used up
-its processor time, or its parent is gone while it computes.
+A child is forked from multiprocessing's fork server, which has built the engines already (preloads): replacing a killed one
+takes milliseconds, and the engines' data is in memory once. A child ends when its pipe closes, and by an alarm of its own: it
+used up its processor time, or its parent is gone while it computes.
 """
 
 from __future__ import annotations

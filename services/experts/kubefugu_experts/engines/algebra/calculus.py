@@ -31,13 +31,16 @@ _RESPECT = re.compile(
     re.IGNORECASE,
 )
 _AT = re.compile(
-    rf",? ?\b(?:evaluated )?(?:at|when|where|for|if|given)(?: the point)?(?: where)? {_VARIABLE} ?(?:=|equals|is) ?(-?[\w./()]+)$",
+    rf",? ?\b(?:evaluated )?(?:at|when|where|for|if|given)(?: the point)?(?: where)? {_VARIABLE} "
+    rf"?(?:=|equals|is) ?(-?[\w./()]+)$",
     re.IGNORECASE,
 )
 _HIGHER = re.compile(rf"\b({'|'.join(_ORDERS)})(?:[- ]order)?\s+(?=derivative)", re.IGNORECASE)
 _DERIVATIVE = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|write|name|state|what would be|what are|give|state|provide|show) )?"
-    r"(?:the |its |a )?(?:value of )?(?:the )?(?:partial )?(?:derivatives?|differential|rate of change|slope(?: of the tangent(?: line)?)?|d/d[a-zA-Z])"
+    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|write|"
+    r"name|state|what would be|what are|give|state|provide|show) )?"
+    r"(?:the |its |a )?(?:value of )?(?:the )?(?:partial )?(?:derivatives?|differential|"
+    r"rate of change|slope(?: of the tangent(?: line)?)?|d/d[a-zA-Z])"
     r"(?: (?:of|for|to))?(?: the (?:function|curve|expression|graph)(?: of)?)? ?:? ?(.+)$",
     re.IGNORECASE,
 )
@@ -48,16 +51,20 @@ _LEIBNIZ = re.compile(
     rf"^(?:(?:find|compute|calculate|what is|what's|evaluate) )?d\^?(\d?)/d{_VARIABLE}\^?\1 ?(?:of )?[\[(]?(.+?)[\])]?$"
 )
 _DY = re.compile(
-    r"^(?:(?:find|compute|calculate|what is|what's|determine) )?d([a-zA-Z])/d([a-zA-Z]),? (?:if|for|when|of|where|given(?: that)?) (?:[a-zA-Z](?:\([a-zA-Z]\))? ?= ?)?(.+)$",
+    r"^(?:(?:find|compute|calculate|what is|what's|determine) )?d([a-zA-Z])/d([a-zA-Z]),? (?:if|"
+    r"for|when|of|where|given(?: that)?) (?:[a-zA-Z](?:\([a-zA-Z]\))? ?= ?)?(.+)$",
     re.IGNORECASE,
 )
 _PRIME = re.compile(
-    r"^(?:(?:find|compute|calculate|what is|what's|determine|evaluate) )?([a-zA-Z])('{1,3}) ?\(([-\w./]+)\),? ?(?:if|for|when|of|where|given(?: that)?) "
+    r"^(?:(?:find|compute|calculate|what is|what's|determine|"
+    r"evaluate) )?([a-zA-Z])('{1,3}) ?\(([-\w./]+)\),? ?(?:if|for|when|of|where|given(?: that)?) "
     r"(?:[a-zA-Z] ?\([a-zA-Z]\) ?= ?)(.+)$",
     re.IGNORECASE,
 )
 _IF_THEN_PRIME = re.compile(
-    r"^(?:if|given|let|suppose|for) (?:[a-zA-Z] ?\([a-zA-Z]\) ?= ?)(.+?),? (?:then )?(?:what is|what's|find|compute|calculate|determine) (?:([a-zA-Z])('{1,3}) ?\(([-\w./]+)\)|the (?:derivative|slope)(?: of [a-zA-Z])?(?: ?\([a-zA-Z]\))?)$",
+    r"^(?:if|given|let|suppose|for) (?:[a-zA-Z] ?\([a-zA-Z]\) ?= ?)(.+?),? (?:then )?(?:what is|"
+    r"what's|find|compute|calculate|determine) (?:([a-zA-Z])('{1,3}) ?\(([-\w./]+)\)|"
+    r"the (?:derivative|slope)(?: of [a-zA-Z])?(?: ?\([a-zA-Z]\))?)$",
     re.IGNORECASE,
 )
 
@@ -133,18 +140,22 @@ def _tidy(expression: Expr) -> Expr:
 _INTEGRAL_SIGN = re.compile(r"^(?:.*?)(?:∫|\\int|\bint\b)\s*(.+?)\s*\bd([a-zA-Zθ])$", re.IGNORECASE)
 _SIGN_BOUNDS = re.compile(r"^(?:_\{?|from )?\(?(-?[\w./]+)\)?\}? ?(?:\^\{?|\bto )\(?(-?[\w./]+)\)?\}? ?(?:of )?(.+)$")
 _INTEGRAL = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|solve|give|state|provide|show|what do (?:you|we|i) get (?:when|if) (?:you|we|i)) )?"
-    r"(?:the |an? )?(?:(?:indefinite|definite) )?(?:integrals?|antiderivatives?|anti-derivatives?|primitives?|integrate|area (?:under|below|beneath)(?: the)?(?: curve| graph)?(?: of)?)"
+    r"^(?:(?:find|compute|calculate|determine|what is|what's|take|evaluate|get|work out|solve|"
+    r"give|state|provide|show|what do (?:you|we|i) get (?:when|if) (?:you|we|i)) )?"
+    r"(?:the |an? )?(?:(?:indefinite|definite) )?(?:integrals?|antiderivatives?|anti-derivatives?|"
+    r"primitives?|integrate|area (?:under|below|beneath)(?: the)?(?: curve| graph)?(?: of)?)"
     r"(?: (?:of|for|from))?(?: the (?:function|curve|expression))? ?:? ?(.+)$",
     re.IGNORECASE,
 )
 _HAS_DERIVATIVE = re.compile(
-    r"^(?:what|which|find a|give a|name a) (?:function|expression) (?:has|with|having|whose)(?: the| as its)? derivative(?: is)?(?: equal to)? (.+)$",
+    r"^(?:what|which|find a|give a|name a) (?:function|expression) (?:has|with|having|"
+    r"whose)(?: the| as its)? derivative(?: is)?(?: equal to)? (.+)$",
     re.IGNORECASE,
 )
 _BOUNDS = (
     re.compile(
-        rf",? ?\b(?:from|between|over|on)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+) (?:to|and|up to|until|through)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+)\b",
+        rf",? ?\b(?:from|between|over|on)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+) (?:to|and|up to|until|"
+        rf"through)(?: {_VARIABLE} ?=)? ?(-?[\w./*]+)\b",
         re.IGNORECASE,
     ),
     re.compile(
@@ -161,7 +172,8 @@ def integral(text: str, rounding: Rounding) -> str | None:
     )
     if match := _INTEGRAL_SIGN.match(text):
         if not re.fullmatch(
-            r"(?:(?:find|compute|calculate|evaluate|what is|what's|determine|solve|the|indefinite|definite|integral|antiderivative|of|following|this)[ :]*)*(?:∫|\\int|int)?.*",
+            r"(?:(?:find|compute|calculate|evaluate|what is|what's|determine|solve|the|indefinite|"
+            r"definite|integral|antiderivative|of|following|this)[ :]*)*(?:∫|\\int|int)?.*",
             text.split("∫")[0],
             re.IGNORECASE,
         ):
@@ -217,18 +229,23 @@ def _expanded(expression: Expr) -> Expr:
 
 _LIMIT = re.compile(
     r"^(?:(?:find|compute|calculate|determine|what is|what's|evaluate|take|get) )?(?:the )?"
-    r"(?:(?:left|right)(?:-hand(?:ed)?|-sided)? |one-sided )?limit (?:of )?(?:the (?:function|expression) )?(.+?),? (?:as|when|for|with) "
-    rf"{_VARIABLE} ?(?:approaches|goes to|tends to|tends towards|approaching|->|→|nears|gets close to|goes towards|becomes|heads to|grows to|grows without bound to)"
+    r"(?:(?:left|right)(?:-hand(?:ed)?|-sided)? |one-sided )?limit (?:of )?(?:the (?:function|"
+    r"expression) )?(.+?),? (?:as|when|for|with) "
+    rf"{_VARIABLE} ?(?:approaches|goes to|tends to|tends towards|approaching|->|→|nears|"
+    rf"gets close to|goes towards|becomes|heads to|grows to|grows without bound to)"
     r" ?(.+?)( from (?:the )?(?:left|right|above|below))?$",
     re.IGNORECASE,
 )
 _TENDS = re.compile(
-    rf"^(?:what|which value|which number) (?:value |number )?(?:does|do) (.+?) (?:tend to|approach|go to|converge to|tend towards|get close to) (?:as|when) {_VARIABLE} ?"
+    rf"^(?:what|which value|which number) (?:value |number )?(?:does|do) (.+?) (?:tend to|approach|"
+    rf"go to|converge to|tend towards|get close to) (?:as|when) {_VARIABLE} ?"
     r"(?:approaches|goes to|tends to|->|→|nears|tends towards) ?(.+?)( from (?:the )?(?:left|right|above|below))?$",
     re.IGNORECASE,
 )
 _LIM = re.compile(
-    rf"^(?:(?:find|compute|calculate|what is|what's|evaluate) )?(?:the )?\\?lim(?:it)?\s*_?[{{(]?\s*(?:as )?{_VARIABLE} ?(?:->|→|\\to|approaches|tends to|goes to) ?([^\s{{}})]+?)([+-]?)\s*[}})]?,?\s+(?:of )?(.+)$",
+    rf"^(?:(?:find|compute|calculate|what is|what's|"
+    rf"evaluate) )?(?:the )?\\?lim(?:it)?\s*_?[{{(]?\s*(?:as )?{_VARIABLE} ?(?:->|→|\\to|approaches|tends to|goes to) ?"
+    r"([^\s{})]+?)([+-]?)\s*[})]?,?\s+(?:of )?(.+)$",
     re.IGNORECASE,
 )
 

@@ -39,7 +39,8 @@ _KINDS: tuple[_Kind, ...] = (
 
 _FRACTION_OF = re.compile(r"^simplify the fraction (\S+) to its lowest terms$", re.IGNORECASE)
 _GUIDELINES = re.compile(
-    r"\b(?:When performing calculations, please follow|In solving equations, please follow|Use same variable symbols|When performing calculations).*$"
+    r"\b(?:When performing calculations, please follow|In solving equations, please follow|"
+    r"Use same variable symbols|When performing calculations).*$"
 )
 
 

@@ -17,35 +17,52 @@ _MOST_SOLUTIONS = 12
 _VARIABLE = r"([a-zA-Zθ])"
 _SIGN = re.compile(r"[=<>≤≥]|\bequals?\b|\b(?:greater|less|more|smaller) than\b")
 _FOR = re.compile(
-    rf",? ?\b(?:for|find|to find|in terms of|where you solve for|and find|determine|what is|what's|what are|find the value of|what is the value of|solve for)"
-    rf"(?: the)?(?: real)?(?: values?| variables?| unknowns?| roots?| solutions?)?(?: of)? ?{_VARIABLE}(?:(?:,| and|, and) {_VARIABLE})*\s*$",
+    rf",? ?\b(?:for|find|to find|in terms of|where you solve for|and find|determine|what is|what's|"
+    rf"what are|find the value of|what is the value of|solve for)"
+    rf"(?: the)?(?: real)?(?: values?| variables?| unknowns?| roots?|"
+    rf" solutions?)?(?: of)? ?{_VARIABLE}(?:(?:,| and|, and) {_VARIABLE})*\s*$",
     re.IGNORECASE,
 )
 _SOLVE = re.compile(
-    r"^(?:(?:find|compute|calculate|determine|give|get|what are|what is|what's|which are) )?(?:the |all |all the |both |an? )*(?:real |complex |integer |possible )*"
+    r"^(?:(?:find|compute|calculate|determine|give|get|what are|what is|what's|"
+    r"which are) )?(?:the |all |all the |both |an? )*(?:real |complex |integer |possible )*"
     r"(?:solve|solving|solutions?|roots?|zeros?|zeroes|x-intercepts?|solution set|answer)"
-    r"(?: (?:of|to|for|in))*(?: the| this| these| following| given| real| simultaneous| linear| quadratic| cubic| polynomial| algebraic| two| three)*"
-    r"(?: (?:system|set|pair|pairs)(?: of)?(?: linear| simultaneous)?)?(?: (?:equations?|inequalit(?:y|ies)|functions?|expressions?|polynomials?|systems?|quadratics?|problems?|variables?))?"
-    rf"(?: of equations)?(?: for(?: the)?(?: real| variable| unknown)* {_VARIABLE}(?: and {_VARIABLE})?)? ?[:,]? ?(?:if|when|where|given)? ?(.+)$",
+    r"(?: (?:of|to|for|in))*(?: the| this| these| following| given| real| simultaneous| linear|"
+    r" quadratic| cubic| polynomial| algebraic| two| three)*"
+    r"(?: (?:system|set|pair|pairs)(?: of)?(?: linear| simultaneous)?)?(?: (?:equations?|"
+    r"inequalit(?:y|ies)|functions?|expressions?|polynomials?|systems?|quadratics?|problems?|"
+    r"variables?))?"
+    rf"(?: of equations)?(?: for(?: the)?(?: real| variable|"
+    rf" unknown)* {_VARIABLE}(?: and {_VARIABLE})?)? ?[:,]? ?(?:if|when|where|given)? ?(.+)$",
     re.IGNORECASE,
 )
 _FIND = re.compile(
-    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|get|work out|give)(?: all| every| each)?(?: the)?(?: real)?(?: possible)?(?: values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|,) {_VARIABLE})?"
-    r"(?: be)?,? (?:if|when|where|given(?: that)?|such that|so that|in|for which|with|from|that (?:satisf(?:y|ies)|makes?|solves?)|satisfying|to satisfy|for|provided)(?: the)?(?: equations?)?:? ?(.+)$",
+    rf"^(?:find|determine|compute|calculate|what is|what's|what are|what must|what should|tell me|"
+    rf"get|work out|give)(?: all| every| each)?(?: the)?(?: real)?(?: possible)?(?: "
+    rf"values?(?:\(s\))?)?(?: of)?(?: the)?(?: variable| unknown| number)? ?{_VARIABLE}(?:(?: and|"
+    rf",) {_VARIABLE})?"
+    r"(?: be)?,? (?:if|when|where|given(?: that)?|such that|so that|in|for which|with|from|"
+    r"that (?:satisf(?:y|ies)|makes?|solves?)|satisfying|to satisfy|for|"
+    r"provided)(?: the)?(?: equations?)?:? ?(.+)$",
     re.IGNORECASE,
 )
 _WHICH_VALUE = re.compile(
-    rf"^(?:for )?(?:what|which)(?: real)? values?(?: \(?s\)?)?(?: of)? {_VARIABLE} (?:is|are|does|do|will|satisf(?:y|ies)|makes?|solves?|would make|gives?)(?: the)?(?: equations?)?:? ?(.+?)(?: true| hold| correct| holds)?$",
+    rf"^(?:for )?(?:what|which)(?: real)? values?(?: \(?s\)?)?(?: of)? {_VARIABLE} (?:is|are|does|"
+    rf"do|will|satisf(?:y|ies)|makes?|solves?|would make|"
+    rf"gives?)(?: the)?(?: equations?)?:? ?(.+?)(?: true| hold| correct| holds)?$",
     re.IGNORECASE,
 )
 _GIVEN = re.compile(
-    rf"^(?:if|given(?: that)?|when|suppose(?: that)?|let|since)? ?(.+?),? (?:then )?(?:what (?:is|are|must|does|would|should)|what's|find|solve for|determine|calculate|compute)(?: the)?(?: values?)?(?: of)? ?{_VARIABLE}(?: and {_VARIABLE})?(?: be| equal)?$",
+    rf"^(?:if|given(?: that)?|when|suppose(?: that)?|let|since)? ?(.+?),? (?:then )?(?:what (?:is|"
+    rf"are|must|does|would|should)|what's|find|solve for|determine|calculate|"
+    rf"compute)(?: the)?(?: values?)?(?: of)? ?{_VARIABLE}(?: and {_VARIABLE})?(?: be| equal)?$",
     re.IGNORECASE,
 )
 
 
 _SOLVE_FOR = re.compile(
-    rf"^(?:solve|find)(?: the equations?| it| this)? for(?: the)?(?: real| variable| unknown)* {_VARIABLE}(?:(?: and|,) {_VARIABLE})?[:,]?"
+    rf"^(?:solve|find)(?: the equations?| it| this)? for(?: the)?(?: real| variable|"
+    rf" unknown)* {_VARIABLE}(?:(?: and|,) {_VARIABLE})?[:,]?"
     r" ?(?:in|given|if|when|where|from)?(?: the)?(?: following)?(?: equations?)?[:,]? (.+)$",
     re.IGNORECASE,
 )
@@ -53,11 +70,15 @@ _SOLVE_FOR = re.compile(
 
 _QUESTION_MARK = re.compile(rf"^{_VARIABLE} ?= ?\?,? ?(?:if|when|where|given(?: that)?|for|in):? (.+)$", re.IGNORECASE)
 _BOTH = re.compile(
-    rf"^(?:for |which |what |the )*(?:values? of |numbers? )?{_VARIABLE}(?: and {_VARIABLE})? (?:do|does|satisfy|satisfies|solve|solves|make|makes)(?: both| all)?(?: the)?(?: equations?)? (.+?)(?: hold| true| at the same time)*$",
+    rf"^(?:for |which |what |the )*(?:values? of |numbers? )?{_VARIABLE}(?: and {_VARIABLE})? "
+    rf"(?:do|does|satisfy|satisfies|solve|solves|make|makes)(?: both|"
+    rf" all)?(?: the)?(?: equations?)? (.+?)(?: hold| true| at the same time)*$",
     re.IGNORECASE,
 )
 _VANISHES = re.compile(
-    rf"^(?:at|for) (?:which|what)(?: values? of)? {_VARIABLE} (?:does|do|is|are|will)(?: the)?(?: expression| function| polynomial)? (.+?) (?:vanish|vanishes|equal to (?:0|zero)|equal (?:0|zero)|become (?:0|zero)|zero|= ?0)$",
+    rf"^(?:at|for) (?:which|what)(?: values? of)? {_VARIABLE} (?:does|do|is|are|"
+    rf"will)(?: the)?(?: expression| function| polynomial)? (.+?) (?:vanish|vanishes|equal to (?:0|"
+    rf"zero)|equal (?:0|zero)|become (?:0|zero)|zero|= ?0)$",
     re.IGNORECASE,
 )
 

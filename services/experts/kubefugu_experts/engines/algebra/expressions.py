@@ -14,28 +14,36 @@ from kubefugu_experts.phrasing import Rounding
 
 _ASK = r"^(?:(?:find|give|write|get|compute|calculate|determine|what is|what's|show|state) )?(?:the |an? )?"
 _OF = r"(?: (?:of|for|form of))?(?: the| this)?(?: following)? ?:? ?"
-_TAIL = r"(?: (?:completely|fully|out|further|as much as possible|over the (?:integers|reals|rationals)|into (?:its )?(?:factors|linear factors|irreducible factors|a sum|simplest form|lowest terms)|to (?:its )?(?:simplest form|lowest terms)|in (?:lowest terms|simplest form|full)))*$"
+_TAIL = (
+    r"(?: (?:completely|fully|out|further|as much as possible|over the (?:integers|reals|rationals)|"
+    r"into (?:its )?(?:factors|linear factors|irreducible factors|a sum|simplest form|lowest terms)|"
+    r"to (?:its )?(?:simplest form|lowest terms)|in (?:lowest terms|simplest form|full)))*$"
+)
 _FACTOR = re.compile(
     _ASK + rf"(?:factor(?:i[sz]e|ed|ing)?(?: form| out)?|factori[sz]ation|factored form)\b{_OF}(.+?){_TAIL}", re.IGNORECASE
 )
 _EXPAND = re.compile(
-    _ASK
-    + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|multiply the (?:brackets|parentheses|factors|binomials)(?: in| of)?|distribute|foil|open the brackets(?: in| of)?|remove the (?:brackets|parentheses)(?: in| from)?|multiply)(?: and simplify)?\b{_OF}(.+?){_TAIL}",
+    _ASK + rf"(?:expand(?:ed)?(?: form| out)?|expansion|multiply out|multiply the (?:brackets|parentheses|"
+    rf"factors|binomials)(?: in| of)?|distribute|foil|open the brackets(?: in| of)?|"
+    rf"remove the (?:brackets|parentheses)(?: in| from)?|"
+    rf"multiply)(?: and simplify)?\b{_OF}(.+?){_TAIL}",
     re.IGNORECASE,
 )
 _SIMPLIFY = re.compile(
-    _ASK
-    + rf"(?:simplify|simplified(?: form)?|simplification|reduce|combine like terms(?: in| of)?|collect like terms(?: in| of)?|simplest form|rationali[sz]e(?: the denominator of)?)\b{_OF}(.+?){_TAIL}",
+    _ASK + rf"(?:simplify|simplified(?: form)?|simplification|reduce|combine like terms(?: in| of)?|"
+    rf"collect like terms(?: in| of)?|simplest form|"
+    rf"rationali[sz]e(?: the denominator of)?)\b{_OF}(.+?){_TAIL}",
     re.IGNORECASE,
 )
 _FRACTIONS = re.compile(
-    _ASK
-    + rf"(?:partial fractions?(?: decomposition| expansion)?|decompose into partial fractions){_OF}(.+?)(?: into partial fractions)?$",
+    _ASK + rf"(?:partial fractions?(?: decomposition| expansion)?|"
+    rf"decompose into partial fractions){_OF}(.+?)(?: into partial fractions)?$",
     re.IGNORECASE,
 )
 _APART = re.compile(r"^decompose (.+) into partial fractions$", re.IGNORECASE)
 _SPLIT = re.compile(
-    r"^(?:split|decompose|write|break|express|rewrite) (.+) (?:into|as) (?:an? |its |the )?(?:product of )?(?:linear |irreducible )?(?:factors|product)(?: form)?$",
+    r"^(?:split|decompose|write|break|express|rewrite) (.+) (?:into|as) (?:an? |its |"
+    r"the )?(?:product of )?(?:linear |irreducible )?(?:factors|product)(?: form)?$",
     re.IGNORECASE,
 )
 _DONE = re.compile(
@@ -96,24 +104,34 @@ def _number(formula: Formula, rounding: Rounding) -> str:
 
 
 _EVALUATE = re.compile(
-    r"^(?:(?:find|give|get|compute|calculate|determine|what is|what's|evaluate|work out|tell) )?(?:the )?(?:value )?(?:of )?(?:the )?(?:expression |function |polynomial )?(.+?),? "
-    r"(?:at|when|for|if|where|with|given(?: that)?|by substituting|after substituting) ((?:[a-zA-Z] ?(?:=|is|equals) ?-?[\w./^()]+(?:,? ?(?:and )?)?)+)$",
+    r"^(?:(?:find|give|get|compute|calculate|determine|what is|what's|evaluate|work out|"
+    r"tell) )?(?:the )?(?:value )?(?:of )?(?:the )?(?:expression |function |polynomial )?(.+?),? "
+    r"(?:at|when|for|if|where|with|given(?: that)?|by substituting|"
+    r"after substituting) ((?:[a-zA-Z] ?(?:=|is|equals) ?-?[\w./^()]+(?:,? ?(?:and )?)?)+)$",
     re.IGNORECASE,
 )
 _SUBSTITUTE = re.compile(
-    r"^(?:substitute|plug(?: in)?|put|insert|replace) ((?:[a-zA-Z] ?(?:=|is|equals|by|with) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+) (?:into|in|for x in)\b(?: the)?(?: expression| formula| function| polynomial)? ?:? ?(.+)$",
+    r"^(?:substitute|plug(?: in)?|put|insert|replace) ((?:[a-zA-Z] ?(?:=|is|equals|by|"
+    r"with) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+) (?:into|in|for x in)\b(?: the)?(?: expression|"
+    r" formula| function| polynomial)? ?:? ?(.+)$",
     re.IGNORECASE,
 )
 _IF_EVALUATE = re.compile(
-    r"^(?:if|when|given(?: that)?|let|suppose|for|with) ((?:[a-zA-Z] ?(?:=|is|equals) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+),? ?(?:then )?(?:what is|what's|find|compute|calculate|evaluate|determine)(?: the value of)? (.+)$",
+    r"^(?:if|when|given(?: that)?|let|suppose|for|with) ((?:[a-zA-Z] ?(?:=|is|"
+    r"equals) ?-?[\d./^()]+(?:,? ?(?:and )?)?)+),? ?(?:then )?(?:what is|what's|find|compute|"
+    r"calculate|evaluate|determine)(?: the value of)? (.+)$",
     re.IGNORECASE,
 )
 _FUNCTION = re.compile(
-    r"^(?:if|given(?: that)?|let|suppose|for) ([a-zA-Z]) ?\(([a-zA-Z])\) ?= ?(.+?),? ?(?:then )?(?:what is|what's|find|compute|calculate|evaluate|determine)(?: the value of)? \1 ?\((-?[\w./]+)\)$",
+    r"^(?:if|given(?: that)?|let|suppose|for) ([a-zA-Z]) ?\(([a-zA-Z])\) ?= ?(.+?),? "
+    r"?(?:then )?(?:what is|what's|find|compute|calculate|evaluate|"
+    r"determine)(?: the value of)? \1 ?\((-?[\w./]+)\)$",
     re.IGNORECASE,
 )
 _FUNCTION_AFTER = re.compile(
-    r"^(?:what is|what's|find|compute|calculate|evaluate|determine)(?: the value of)? ([a-zA-Z]) ?\((-?[\d./]+)\),? (?:if|when|where|for|given(?: that)?) \1 ?\(([a-zA-Z])\) ?= ?(.+)$",
+    r"^(?:what is|what's|find|compute|calculate|evaluate|"
+    r"determine)(?: the value of)? ([a-zA-Z]) ?\((-?[\d./]+)\),? (?:if|when|where|for|"
+    r"given(?: that)?) \1 ?\(([a-zA-Z])\) ?= ?(.+)$",
     re.IGNORECASE,
 )
 _PAIR = re.compile(r"([a-zA-Z]) ?(?:=|is|equals) ?(-?[\w./^()]+)")
@@ -146,10 +164,15 @@ def _at(body: str, values: dict[str, str], rounding: Rounding) -> str | None:
 
 
 _ARITHMETIC = re.compile(
-    r"^(?:(?:please )?(?:state|find|give|get|compute|calculate|calc|determine|what is|what's|what are|whats|evaluate|work out|how much is|how much are|solve|tell me|"
-    r"add|sum|subtract|multiply|divide|take|can you do|do|figure out|what do (?:you|we|i) get (?:for|from|if you compute|when you compute)|what does|what do|perform) )?(?:the )?"
-    r"(?:(?:final )?(?:answer|result|value|solution|outcome)(?: (?:to|of|for|from))?(?: the)? ?)?(?:(?:following|given)(?: |(?=:)))?"
-    r"(?:(?:arithmetic |math(?:ematical)? |multiplication |division |addition |subtraction |complex )*(?:problem|expression|calculation|operation|sum|computation|numbers?|multiplication|division|addition|subtraction|exponentiation)s?)?(?: of)? ?:? ?(.+?)"
+    r"^(?:(?:please )?(?:state|find|give|get|compute|calculate|calc|determine|what is|what's|"
+    r"what are|whats|evaluate|work out|how much is|how much are|solve|tell me|"
+    r"add|sum|subtract|multiply|divide|take|can you do|do|figure out|what do (?:you|we|"
+    r"i) get (?:for|from|if you compute|when you compute)|what does|what do|perform) )?(?:the )?"
+    r"(?:(?:final )?(?:answer|result|value|solution|outcome)(?: (?:to|of|for|"
+    r"from))?(?: the)? ?)?(?:(?:following|given)(?: |(?=:)))?"
+    r"(?:(?:arithmetic |math(?:ematical)? |multiplication |division |addition |subtraction |"
+    r"complex )*(?:problem|expression|calculation|operation|sum|computation|numbers?|"
+    r"multiplication|division|addition|subtraction|exponentiation)s?)?(?: of)? ?:? ?(.+?)"
     r"(?: (?:equal|equals|make|makes|give|gives|come to|is|be|=)+)?[ =?]*$",
     re.IGNORECASE,
 )

@@ -17,7 +17,10 @@ from kubefugu_experts.formulas import FormulaError, parse
 from kubefugu_experts.phrasing import Rounding, words_to_digits
 
 _LARGEST = 10**18
-_ASK = r"^(?:(?:find|compute|calculate|determine|what is|what's|what are|give|get|tell|list|write|name|show|state|work out|do) )?(?:the |all |all the |an? )*"
+_ASK = (
+    r"^(?:(?:find|compute|calculate|determine|what is|what's|what are|give|get|tell|list|write|name|"
+    r"show|state|work out|do) )?(?:the |all |all the |an? )*"
+)
 _NUMBER = r"(-?\d[\d,]*(?:\.\d+)?)"
 _INT = r"(\d[\d,]*)"
 
@@ -58,13 +61,16 @@ def _tell(value: Fraction, rounding: Rounding, *, decimal: bool = False) -> str:
 
 
 _DIVISOR = re.compile(
-    _ASK
-    + r"(?:\(?gcd\)?|\(?gcf\)?|\(?hcf\)?|(?:greatest|highest|largest) common (?:divisor|factor|denominator|measure))(?: \((?:gcd|gcf|hcf)\))?(?: of| for| between)?(?: these| the)?(?: following| two| three)*(?: numbers| integers)?:? ?\(?([-\d,\s]+(?:and [-\d,\s]+)*)\)?$",
+    _ASK + r"(?:\(?gcd\)?|\(?gcf\)?|\(?hcf\)?|(?:greatest|highest|largest) common (?:divisor|factor|"
+    r"denominator|measure))(?: \((?:gcd|gcf|hcf)\))?(?: of| for| between)?(?: these|"
+    r" the)?(?: following| two| three)*(?: numbers|"
+    r" integers)?:? ?\(?([-\d,\s]+(?:and [-\d,\s]+)*)\)?$",
     re.IGNORECASE,
 )
 _MULTIPLE = re.compile(
-    _ASK
-    + r"(?:\(?lcm\)?|(?:least|lowest|smallest) common (?:multiple|denominator))(?: \(lcm\))?(?: of| for| between)?(?: these| the)?(?: following| two| three)*(?: numbers| integers)?:? ?\(?([-\d,\s]+(?:and [-\d,\s]+)*)\)?$",
+    _ASK + r"(?:\(?lcm\)?|(?:least|lowest|smallest) common (?:multiple|denominator))(?: \(lcm\))?(?: of|"
+    r" for| between)?(?: these| the)?(?: following| two| three)*(?: numbers|"
+    r" integers)?:? ?\(?([-\d,\s]+(?:and [-\d,\s]+)*)\)?$",
     re.IGNORECASE,
 )
 
@@ -84,17 +90,23 @@ def divisor(text: str, rounding: Rounding) -> str | None:
 
 
 _PRIME = re.compile(
-    rf"^(?:is|was|check (?:if|whether)|determine (?:if|whether)|decide (?:if|whether)|if|whether) (?:the )?(?:number |integer )?{_INT} (?:is )?(?:an? )?(prime|composite)(?: number| or composite| or prime| or not| or a composite number)*$",
+    rf"^(?:is|was|check (?:if|whether)|determine (?:if|whether)|decide (?:if|whether)|if|"
+    rf"whether) (?:the )?(?:number |integer )?{_INT} (?:is )?(?:an? )?(prime|composite)(?: number|"
+    rf" or composite| or prime| or not| or a composite number)*$",
     re.IGNORECASE,
 )
 _NEXT = re.compile(
-    _ASK
-    + rf"(next|first|smallest|previous|largest|nearest|closest)?\s?prime(?: number)? (?:that (?:is|comes) )?(after|following|greater than|larger than|bigger than|above|before|less than|smaller than|below|preceding) {_INT}$",
+    _ASK + rf"(next|first|smallest|previous|largest|nearest|closest)?\s?prime(?: number)? (?:that (?:is|"
+    rf"comes) )?(after|following|greater than|larger than|bigger than|above|before|less than|"
+    rf"smaller than|below|preceding) {_INT}$",
     re.IGNORECASE,
 )
 _NTH = re.compile(_ASK + r"(\d+)(?:st|nd|rd|th) prime(?: number)?$", re.IGNORECASE)
 _COUNT = re.compile(
-    rf"^(?:count )?(?:how many|number of|the number of|find the number of) prime(?: number)?s?(?: numbers)? (?:are there |there are |are |there )?(?:exist )?(?:(?:between|from) {_INT} (?:and|to) {_INT}|(?:below|less than|smaller than|under|up to|not greater than) {_INT})(?: ?\(?(?:inclusive|both included)\)?)?(?: are there)?$",
+    rf"^(?:count )?(?:how many|number of|the number of|find the number of) prime(?: number)?s?(?: "
+    rf"numbers)? (?:are there |there are |are |there )?(?:exist )?(?:(?:between|"
+    rf"from) {_INT} (?:and|to) {_INT}|(?:below|less than|smaller than|under|up to|"
+    rf"not greater than) {_INT})(?: ?\(?(?:inclusive|both included)\)?)?(?: are there)?$",
     re.IGNORECASE,
 )
 
@@ -126,19 +138,26 @@ def primes(text: str, rounding: Rounding) -> str | None:
 
 
 _FACTORS = re.compile(
-    _ASK
-    + rf"(?:prime factori[sz]ation|prime factors?|prime decomposition|factor(?:ize|ise)? (?:the )?(?:number|integer)|factor(?:ize|ise)?|decompose)(?: of| for)?(?: the)?(?: number| integer)? {_INT}(?: into(?: its)? primes?(?: factors)?)?(?:[. ]*\(?[Ww]rite.*)?$",
+    _ASK + rf"(?:prime factori[sz]ation|prime factors?|prime decomposition|factor(?:ize|"
+    rf"ise)? (?:the )?(?:number|integer)|factor(?:ize|ise)?|decompose)(?: of|"
+    rf" for)?(?: the)?(?: number| integer)? {_INT}(?: into(?: its)? primes?(?: "
+    rf"factors)?)?(?:[. ]*\(?[Ww]rite.*)?$",
     re.IGNORECASE,
 )
 _DIVIDING = re.compile(
     rf"^(?:which|what) (?:primes?|prime numbers?|prime factors?) (?:divide|divides|does|do) {_INT}(?: have)?$", re.IGNORECASE
 )
 _AS_PRIMES = re.compile(
-    rf"^(?:write|express|split|decompose|give|show) (?:the )?(?:number )?{_INT} (?:as|into) (?:an? |its |the )?(?:product of )?(?:its )?(?:primes?|prime factors|prime numbers|prime factori[sz]ation)$",
+    rf"^(?:write|express|split|decompose|give|show) (?:the )?(?:number )?{_INT} (?:as|"
+    rf"into) (?:an? |its |the )?(?:product of )?(?:its )?(?:primes?|prime factors|prime numbers|"
+    rf"prime factori[sz]ation)$",
     re.IGNORECASE,
 )
 _DIVISORS = re.compile(
-    rf"^(?:(?:find|compute|calculate|determine|what is|what's|what are|give|get|tell|list|write|name|show) )?(how many |number of |the number of |count )?(?:all |the |all the |positive |distinct )*(?:divisors?|factors?) (?:of|does) (?:the )?(?:number )?{_INT}(?: have)?(?: are there)?$",
+    rf"^(?:(?:find|compute|calculate|determine|what is|what's|what are|give|get|tell|list|write|"
+    rf"name|show) )?(how many |number of |the number of |count )?(?:all |the |all the |positive |"
+    rf"distinct )*(?:divisors?|factors?) (?:of|does) (?:the )?(?:number )?{_INT}(?: have)?(?: "
+    rf"are there)?$",
     re.IGNORECASE,
 )
 
@@ -166,19 +185,23 @@ def factors(text: str, rounding: Rounding) -> str | None:
 
 
 _REMAINDER = re.compile(
-    _ASK
-    + rf"remainder (?:when|if|of|after|from)? ?(?:you )?(?:divide |dividing |the division of )?{_INT} ?(?:is |gets )?(?:divided )?by {_INT}$",
+    _ASK + rf"remainder (?:when|if|of|after|from)? ?(?:you )?(?:divide |dividing |"
+    rf"the division of )?{_INT} ?(?:is |gets )?(?:divided )?by {_INT}$",
     re.IGNORECASE,
 )
 _DIVISIBLE = re.compile(
-    rf"^(?:is|are|does|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the number )?{_INT} (?:is )?(?:evenly )?(?:divisible by|a multiple of|divide(?:d)? evenly by) {_INT}(?: evenly)?$",
+    rf"^(?:is|are|does|check (?:if|whether)|determine (?:if|whether)|if|"
+    rf"whether) (?:the number )?{_INT} (?:is )?(?:evenly )?(?:divisible by|a multiple of|"
+    rf"divide(?:d)? evenly by) {_INT}(?: evenly)?$",
     re.IGNORECASE,
 )
 _DIVIDES = re.compile(
     rf"^(?:does|is) {_INT} (?:divide|divides|evenly divide|a (?:factor|divisor) of) {_INT}(?: evenly)?$", re.IGNORECASE
 )
 _EVEN = re.compile(
-    rf"^(?:is|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the number )?{_INT} (?:is )?(?:an? )?(even|odd|perfect square|square number|perfect cube)(?: or (?:an? )?(?:odd|even))?(?: number)?$",
+    rf"^(?:is|check (?:if|whether)|determine (?:if|whether)|if|"
+    rf"whether) (?:the number )?{_INT} (?:is )?(?:an? )?(even|odd|perfect square|square number|"
+    rf"perfect cube)(?: or (?:an? )?(?:odd|even))?(?: number)?$",
     re.IGNORECASE,
 )
 
@@ -203,21 +226,29 @@ def divisibility(text: str, rounding: Rounding) -> str | None:
 
 
 _PERCENT_OF = re.compile(
-    rf"^(?:{_NUMBER} is what (?:percent(?:age)?|%) of {_NUMBER}|(?:what|which) (?:percent(?:age)?|%) (?:of {_NUMBER} is {_NUMBER}|is {_NUMBER} (?:out )?of {_NUMBER}))$",
+    rf"^(?:{_NUMBER} is what (?:percent(?:age)?|%) of {_NUMBER}|(?:what|which) (?:percent(?:age)?|"
+    rf"%) (?:of {_NUMBER} is {_NUMBER}|is {_NUMBER} (?:out )?of {_NUMBER}))$",
     re.IGNORECASE,
 )
 _CHANGE = re.compile(
-    _ASK
-    + rf"(?:percent(?:age)?|%) (change|increase|decrease|difference)(?: when (?:something )?(?:going|it goes))? (?:from|between) {_NUMBER} (?:to|and) {_NUMBER}$",
+    _ASK + rf"(?:percent(?:age)?|%) (change|increase|decrease|difference)(?: when (?:something )?(?:going|"
+    rf"it goes))? (?:from|between) {_NUMBER} (?:to|and) {_NUMBER}$",
     re.IGNORECASE,
 )
 _BY_PERCENT = re.compile(
-    rf"^(?:what is |what's )?(?:(increase|decrease|reduce|raise|discount) {_NUMBER} by {_NUMBER} ?(?:%|percent)|{_NUMBER} (increased|decreased|reduced|raised|discounted) by {_NUMBER} ?(?:%|percent))$",
+    rf"^(?:what is |what's )?(?:(increase|decrease|reduce|raise|"
+    rf"discount) {_NUMBER} by {_NUMBER} ?(?:%|percent)|{_NUMBER} (increased|decreased|reduced|"
+    rf"raised|discounted) by {_NUMBER} ?(?:%|percent))$",
     re.IGNORECASE,
 )
 _OF_WHAT = re.compile(rf"^{_NUMBER} is {_NUMBER} ?(?:%|percent) of (?:what|which)(?: number)?$", re.IGNORECASE)
 _AS = re.compile(
-    r"^(?:convert |write |express |change |turn |what is |what's |how (?:do|would) (?:you|i) write )?(?:the )?(?:fraction |decimal |number |percentage )?(-?\d[\d,]*(?:\.\d+)?(?: ?/ ?\d+)?) ?(%|percent)? (?:as|to|in|into) (?:an? )?(?:exact |simplified |reduced |its )?(decimal|fraction|percent|percentage|mixed number|lowest terms|simplest form|simplest terms)(?: number| form| notation)?(?: in (?:lowest terms|simplest form|its simplest form|simplest terms))?$",
+    r"^(?:convert |write |express |change |turn |what is |what's |how (?:do|would) (?:you|"
+    r"i) write )?(?:the )?(?:fraction |decimal |number |percentage )?(-?\d[\d,]*(?:\.\d+)?(?: ?/ "
+    r"?\d+)?) ?(%|percent)? (?:as|to|in|into) (?:an? )?(?:exact |simplified |reduced |"
+    r"its )?(decimal|fraction|percent|percentage|mixed number|lowest terms|simplest form|"
+    r"simplest terms)(?: number| form| notation)?(?: in (?:lowest terms|simplest form|"
+    r"its simplest form|simplest terms))?$",
     re.IGNORECASE,
 )
 
@@ -242,7 +273,8 @@ def percent(text: str, rounding: Rounding) -> str | None:
         value = Fraction(re.sub(r"[ ,]", "", match[1])) / (100 if match[2] else 1)
         kind = match[3].lower()
         if kind == "decimal":
-            return f"It is {rounding.apply(Decimal(value.numerator) / Decimal(value.denominator)) or plain(Decimal(value.numerator) / Decimal(value.denominator) if value.denominator == 1 or not _repeats(value) else Decimal(f'{float(value):.10g}'))}."
+            exact = Decimal(value.numerator) / Decimal(value.denominator)
+            return f"It is {rounding.apply(exact) or plain(Decimal(f'{float(value):.10g}') if _repeats(value) else exact)}."
         if kind in ("percent", "percentage"):
             return f"It is {_tell(100 * value, rounding, decimal=True)}%."
         if kind == "mixed number" and abs(value) > 1 and value.denominator > 1:
@@ -265,8 +297,10 @@ def _fraction(text: str) -> Fraction:
 
 
 _AVERAGE = re.compile(
-    _ASK
-    + r"(average|(?:arithmetic )?mean|median|mode|sum|total|product|maximum|minimum|largest|smallest|range|max|min|greatest|biggest|lowest|highest|least)(?: value| number)?(?: of| for| between| among| in)?(?: the)?(?: following)?(?: numbers?| values?| integers?| list| set)*:? ?(-?\d.*)$",
+    _ASK + r"(average|(?:arithmetic )?mean|median|mode|sum|total|product|maximum|minimum|largest|"
+    r"smallest|range|max|min|greatest|biggest|lowest|highest|least)(?: value| number)?(?: of| for|"
+    r" between| among| in)?(?: the)?(?: following)?(?: numbers?| values?| integers?| list|"
+    r" set)*:? ?(-?\d.*)$",
     re.IGNORECASE,
 )
 
@@ -309,7 +343,10 @@ def _product(items: list[Fraction]) -> Fraction:
 
 
 _COMPARE = re.compile(
-    r"^(?:which|what)(?: number| one| fraction| value)?(?: of (?:these|the following|the two))?(?: is| are)?(?: the)? (larger|bigger|greater|smaller|less|lesser|largest|biggest|greatest|smallest|least|higher|lower|more)(?: number| fraction| value| one)?[:,]? ?(?:of |between |among )?(.+)$",
+    r"^(?:which|what)(?: number| one| fraction| value)?(?: of (?:these|the following|"
+    r"the two))?(?: is| are)?(?: the)? (larger|bigger|greater|smaller|less|lesser|largest|biggest|"
+    r"greatest|smallest|least|higher|lower|more)(?: number| fraction| value| one)?[:,]? ?(?:of |"
+    r"between |among )?(.+)$",
     re.IGNORECASE,
 )
 _IS_MORE = re.compile(
@@ -334,7 +371,10 @@ def compare(text: str, rounding: Rounding) -> str | None:
         left, right = _value(match[1]), _value(match[3])
         small = match[2].lower() in ("smaller", "less", "lower")
         yes = left < right if small else left > right
-        return f"{'Yes' if yes else 'No'}, {match[1].strip()} {'<' if left < right else '=' if left == right else '>'} {match[3].strip()}."
+        return (
+            f"{'Yes' if yes else 'No'}, {match[1].strip()} {'<' if left < right else '=' if left == right else '>'}"
+            f" {match[3].strip()}."
+        )
     return None
 
 
@@ -348,13 +388,14 @@ def _value(text: str) -> float:
 
 
 _SERIES = re.compile(
-    _ASK
-    + rf"(?:sum|total) of (?:all |the )*(?:(even|odd) )?(?:positive |natural |whole |counting |consecutive )*(?:integers|numbers|whole numbers|natural numbers)(even|odd)? (?:from|between) {_INT} (?:to|through|and|up to) {_INT}(?: inclusive)?$",
+    _ASK + rf"(?:sum|total) of (?:all |the )*(?:(even|odd) )?(?:positive |natural |whole |counting |"
+    rf"consecutive )*(?:integers|numbers|whole numbers|natural numbers)(even|odd)? (?:from|"
+    rf"between) {_INT} (?:to|through|and|up to) {_INT}(?: inclusive)?$",
     re.IGNORECASE,
 )
 _FIRST = re.compile(
-    _ASK
-    + rf"(?:sum|total) of (?:all )?(?:the )?first {_INT} (?:positive |natural )?(even|odd|positive|natural|whole|counting|prime)? ?(?:integers|numbers|naturals|primes)$",
+    _ASK + rf"(?:sum|total) of (?:all )?(?:the )?first {_INT} (?:positive |natural )?(even|odd|positive|"
+    rf"natural|whole|counting|prime)? ?(?:integers|numbers|naturals|primes)$",
     re.IGNORECASE,
 )
 
@@ -393,11 +434,15 @@ _BASES = {
 }
 _BASE = r"(binary|octal|decimal|hexadecimal|hex|ternary|base[- ]?\d{1,2}|base ten|base two)"
 _CONVERT = re.compile(
-    rf"^(?:(?:convert|change|write|express|translate|what is|what's|turn) )?(?:the )?(?:(?:{_BASE})[- ]?(?:number )?)?(?:number )?((?:0x[0-9a-fA-F]+)|(?:0b[01]+)|[0-9a-zA-Z]+)(?: ?\(?(?:in|from|of)? ?{_BASE}\)?)? (?:to|in|into|as)(?: an?)? {_BASE}(?: number| notation| form| representation)?$",
+    rf"^(?:(?:convert|change|write|express|translate|what is|what's|"
+    rf"turn) )?(?:the )?(?:(?:{_BASE})[- ]?(?:number )?)?(?:number )?((?:0x[0-9a-fA-F]+)|"
+    rf"(?:0b[01]+)|[0-9a-zA-Z]+)(?: ?\(?(?:in|from|of)? ?{_BASE}\)?)? (?:to|in|into|"
+    rf"as)(?: an?)? {_BASE}(?: number| notation| form| representation)?$",
     re.IGNORECASE,
 )
 _OF = re.compile(
-    rf"^(?:what is |what's |find |give )?(?:the )?{_BASE} (?:representation|form|equivalent|value|notation|for|version)? ?(?:of|for)? ?(?:the )?(?:decimal )?(?:number )?(\d+)$",
+    rf"^(?:what is |what's |find |give )?(?:the )?{_BASE} (?:representation|form|equivalent|value|"
+    rf"notation|for|version)? ?(?:of|for)? ?(?:the )?(?:decimal )?(?:number )?(\d+)$",
     re.IGNORECASE,
 )
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -14,7 +14,8 @@ _STEPS: tuple[tuple[str, str], ...] = (
     (r"\bone\b", "1"),
     (r"\b(?:what|how much) (?:do|does|is|are|would)?\s*(?:you get (?:if|when) you )?", ""),
     (
-        r"\bthe (?=sum|product|difference|quotient|square|cube|absolute|natural|remainder|number|value|factorial|reciprocal|negative|inverse)",
+        r"\bthe (?=sum|product|difference|quotient|square|cube|absolute|natural|remainder|number|"
+        r"value|factorial|reciprocal|negative|inverse)",
         "",
     ),
     (rf"\bsum of {_TERM},? and {_TERM}", r"(\1+\2)"),

@@ -1,4 +1,4 @@
-"""How each kind of calendar question is answered. Each function gets the reading and the clock and returns a sentence or None."""
+"""How each kind of calendar question is answered: reading and clock in, a sentence or None out."""
 
 from __future__ import annotations
 
@@ -376,7 +376,10 @@ def leap_day(reading: Reading, now: datetime) -> str | None:
     day = reading.days[0]
     if day.year is None:
         return None
-    return f"{'Yes' if calendar.isleap(day.year) else 'No'}, {day.year} is {'a' if calendar.isleap(day.year) else 'not a'} leap year."
+    return (
+        f"{'Yes' if calendar.isleap(day.year) else 'No'}, "
+        f"{day.year} is {'a' if calendar.isleap(day.year) else 'not a'} leap year."
+    )
 
 
 def days_in_year(reading: Reading, now: datetime) -> str | None:

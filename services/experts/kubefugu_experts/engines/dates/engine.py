@@ -49,7 +49,8 @@ class DatesEngine:
 
 
 _IT_IS_WEEKDAY = re.compile(
-    r"\b(?:if |given (?:that )?|suppose |assume |assuming )?(?:today|it)(?: is|'s) (?=(?:a )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
+    r"\b(?:if |given (?:that )?|suppose |assume |assuming )?(?:today|it)(?: is|"
+    r"'s) (?=(?:a )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
 )
 _DAY_IN_WORDS = re.compile(r"\b(?:twenty|thirty)-(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)\b")
 _CONTRACTED = re.compile(r"\b(what|who|when|where|how)'s\b")
@@ -61,7 +62,8 @@ def prepare(text: str) -> str:
     text = re.sub(r"(?<=\d)-(?=(?:day|week|month|year|hour|minute|second)s?\b)", " ", text)
     text = _CONTRACTED.sub(r"\1 is", text)
     text = re.sub(
-        r"\(monday ?(?:through|to|-) ?friday\)|\(?excluding weekends\)?|\(?including both start and end dates\)?|,? ?counting from january 1(?:st)?\b",
+        r"\(monday ?(?:through|to|-) ?friday\)|\(?excluding weekends\)?|"
+        r"\(?including both start and end dates\)?|,? ?counting from january 1(?:st)?\b",
         "",
         text,
     )

@@ -215,6 +215,8 @@ def _year(reading: Reading, match: re.Match[str]) -> str:
     return " YEAR "
 
 
+_MAY = "|".join(rf"(?<={word} )may\b" for word in ("in", "of", "after", "before", "does", "is"))
+"""May is a month only behind one of these words, else a verb."""
 _HOLIDAY = "|".join(f"(?:{pattern})" for pattern in sorted(_HOLIDAYS, key=len, reverse=True))
 _STEPS: tuple[tuple[re.Pattern[str], Callable[[Reading, re.Match[str]], str]], ...] = (
     (re.compile(rf"\b(?P<holiday>{_HOLIDAY})\b(?:,? (?:of |in )?(?:the year )?(?P<year>\d{{4}}))?"), _holiday),
@@ -230,13 +232,15 @@ _STEPS: tuple[tuple[re.Pattern[str], Callable[[Reading, re.Match[str]], str]], .
     ),
     (
         re.compile(
-            rf"\b{_OF_WEEKDAY}(?P<month>{MONTH}) (?P<day>{_DAY})\b(?:(?:,|,? in|,? of)? ?(?:the year )?(?P<year>{_YEAR}))?\b(?! ?:){_AT_WEEKDAY}{_AT}"
+            rf"\b{_OF_WEEKDAY}(?P<month>{MONTH}) (?P<day>{_DAY})\b(?:(?:,|,? in|"
+                rf",? of)? ?(?:the year )?(?P<year>{_YEAR}))?\b(?! ?:){_AT_WEEKDAY}{_AT}"
         ),
         _written,
     ),
     (
         re.compile(
-            rf"\b{_OF_WEEKDAY}(?P<day>{_DAY})(?: day)?(?: of|-|,)? ?(?P<month>{MONTH})(?:(?:,|,? in|-| of)? ?(?:the year )?(?P<year>{_YEAR}))?\b{_AT_WEEKDAY}{_AT}"
+            rf"\b{_OF_WEEKDAY}(?P<day>{_DAY})(?: day)?(?: of|-|,)? ?(?P<month>{MONTH})(?:(?:,|"
+                rf",? in|-| of)? ?(?:the year )?(?P<year>{_YEAR}))?\b{_AT_WEEKDAY}{_AT}"
         ),
         _written,
     ),
@@ -245,7 +249,7 @@ _STEPS: tuple[tuple[re.Pattern[str], Callable[[Reading, re.Match[str]], str]], .
     (re.compile(rf"\b(?P<month>{MONTH})(?:,? (?:of |in )?(?:the year )?(?P<year>\d{{4}}))\b"), _month),
     (re.compile(rf"\b(?P<nth>{ORDINAL}) (?P<rest>{WEEKDAY}|month|day\b)"), _nth),
     (re.compile(rf"\b(?P<weekday>{WEEKDAY}s?)\b"), _weekday),
-    (re.compile(r"\b(?P<month>(?!may\b)" + MONTH + r"|(?<=in )may\b|(?<=of )may\b|(?<=after )may\b|(?<=before )may\b|(?<=does )may\b|(?<=is )may\b)"), _month),
+    (re.compile(rf"\b(?P<month>(?!may\b){MONTH}|{_MAY})"), _month),
     (re.compile(r"\b(?:the )?(?:year )?(?P<year>[1-9]\d{3})(?: ?(?:ad|ce))?\b|\b(?:the )?year (?P<short>\d{1,3})\b"), _year),
 )  # fmt: skip
 

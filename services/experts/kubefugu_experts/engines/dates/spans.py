@@ -15,7 +15,8 @@ _SECONDS = {
     "fortnight": 2 * 604800,
 }  # fmt: skip
 _MONTHS = {"month": 1, "quarter": 3, "year": 12, "yr": 12, "decade": 120, "century": 1200, "centurie": 1200}
-_UNIT = rf"(?:{'|'.join(sorted([*_SECONDS, *_MONTHS, 'business day', 'working day', 'work day', 'weekday'], key=len, reverse=True))})s?"
+_BUSINESS = ("business day", "working day", "work day", "weekday")
+_UNIT = rf"(?:{'|'.join(sorted([*_SECONDS, *_MONTHS, *_BUSINESS], key=len, reverse=True))})s?"
 _ADJECTIVE = r"(?:full |whole |calendar |complete |consecutive |more |entire )?"
 _PART = rf"(?:{NUMBER}|an?|one) ?{_ADJECTIVE}{_UNIT}\b"
 SPAN = rf"(?:{_PART}(?:(?: ?, ?(?:and )?| and | ){_PART})*)"
@@ -55,7 +56,7 @@ def parse_span(text: str) -> Span | None:
         unit = match[2].removesuffix("s")
         if number is None:
             return None
-        if unit in ("business day", "working day", "work day", "weekday"):
+        if unit in _BUSINESS:
             business += int(number)
         elif unit in _MONTHS:
             months += float(number) * _MONTHS[unit]

@@ -14,7 +14,8 @@ NOT_MINE = "I only answer questions about the meaning of English words."
 _MOST_WORDS = 30
 _MOST_WORDS_OF_A_TERM = 4
 _COUNT = re.compile(
-    r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,2}) (?:\w+ )?(?:synonym|antonym|word|kind|type|example|hyponym|opposite)"
+    r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,2}) (?:\w+ )?(?:synonym|antonym|"
+    r"word|kind|type|example|hyponym|opposite)"
 )
 _COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 

@@ -47,7 +47,9 @@ def capital(reading: Reading, atlas: Atlas) -> str | None:
     if _asks_yes_or_no(reading) and len(places) == 2:
         return _capital_check(places, reading, atlas)
     if len(places) == 1 and re.search(
-        r"(?:which|what) (?:country|nation|state)|country's|PLACE (?:is|serves as|was) (?:the )?(?:national )?capital|PLACE the capital of (?:which|what)|whose capital|capital of (?:which|what)|PLACE as (?:its|their|the) capital",
+        r"(?:which|what) (?:country|nation|state)|country's|PLACE (?:is|serves as|"
+        r"was) (?:the )?(?:national )?capital|PLACE the capital of (?:which|what)|whose capital|"
+        r"capital of (?:which|what)|PLACE as (?:its|their|the) capital",
         reading.skeleton,
     ):
         return _country_of_capital(places[0], reading, atlas)

@@ -1,4 +1,4 @@
-"""Logic and constraints, decided by z3: propositional formulas, syllogisms, knights and knaves, orderings, integer constraints."""
+"""Logic and constraints, decided by z3: formulas, syllogisms, knights and knaves, orderings, integer constraints."""
 
 from kubefugu_experts.engines.logic.engine import make_engine
 

@@ -9,20 +9,35 @@ import z3
 from kubefugu_experts.engines.logic.conditionals import proposition
 from kubefugu_experts.engines.logic.sentences import NotUnderstoodError, World, categorical, question_as_statement
 from kubefugu_experts.engines.logic.solving import Bool, entails, judge, satisfiable
+from kubefugu_experts.engines.logic.words import NO_NAMES
 
 _ASKS = re.compile(
     r"^(?:so,? |then,? |now,? |based on (?:this|these|the above)(?: \w+)*,? |given (?:this|these|that)(?: \w+)*,? )?"
-    r"(?:does it (?:logically |necessarily )?follow(?: from (?:this|these)(?: \w+)*)?(?: that)?|can (?:we|you|one|i|it be) (?:logically |validly |safely )?(?:conclude|conclude[d]?|infer|inferred|deduce|deduced|say|derive)(?: from (?:this|these)(?: \w+)*)?(?: that)?"
-    r"|is it (?:necessarily |logically |definitely )?(?:true|the case|valid|correct|certain)(?: to (?:say|conclude))?(?: that)?|must it be (?:true|the case) that|is the (?:conclusion|statement|following conclusion)|does this (?:mean|imply|entail)(?: that)?|do we know(?: that)?|would it follow that|is this conclusion valid:?|conclusion:|therefore,?|hence,?|thus,?|so,?)[:,]? ?[\"']?(.+?)[\"']?"
+    r"(?:does it (?:logically |necessarily )?follow(?: from (?:this|these)(?: \w+)*)?(?: that)?|"
+    r"can (?:we|you|one|i|it be) (?:logically |validly |safely )?(?:conclude|conclude[d]?|infer|"
+    r"inferred|deduce|deduced|say|derive)(?: from (?:this|these)(?: \w+)*)?(?: that)?"
+    r"|is it (?:necessarily |logically |definitely )?(?:true|the case|valid|correct|"
+    r"certain)(?: to (?:say|conclude))?(?: that)?|must it be (?:true|the case) that|"
+    r"is the (?:conclusion|statement|following conclusion)|does this (?:mean|imply|"
+    r"entail)(?: that)?|do we know(?: that)?|would it follow that|is this conclusion valid:?|"
+    r"conclusion:|therefore,?|hence,?|thus,?|so,?)[:,]? ?[\"']?(.+?)[\"']?"
     r"(?: (?:valid|true|correct|follow|logically valid|necessarily true|a valid conclusion|supported))?$",
     re.IGNORECASE,
 )
 _VALID = re.compile(
-    r"^(?:is|are) (?:this|that|the|these|it)(?: \w+)?(?: argument| conclusion| reasoning| inference| syllogism| deduction)?(?: logically)? (?:valid|correct|sound|true|right|a valid (?:argument|syllogism|inference)|logically (?:valid|correct))$|^(?:valid|true) or (?:invalid|false|not)$|^does (?:this|that|it|the conclusion) (?:logically )?follow$",
+    r"^(?:is|are) (?:this|that|the|these|it)(?: \w+)?(?: argument| conclusion| reasoning|"
+    r" inference| syllogism| deduction)?(?: logically)? (?:valid|correct|sound|true|right|"
+    r"a valid (?:argument|syllogism|inference)|logically (?:valid|correct))$|^(?:valid|"
+    r"true) or (?:invalid|false|not)$|^does (?:this|that|it|"
+    r"the conclusion) (?:logically )?follow$",
     re.IGNORECASE,
 )
 _INTRODUCTION = re.compile(
-    r"^(?:consider (?:these|the following)(?: \w+)*|premises?|given(?: that| the following(?: \w+)*| these(?: \w+)*)?|suppose(?: that)?|assume(?: that)?|assuming(?: that)?|if we know that|we know(?: that)?|here are (?:some|two|the)(?: \w+)*|statements?|facts?|you are told(?: that)?|let'?s say(?: that)?|imagine(?: that)?|it is known that|know(?:ing)? that)[:,]? ?",
+    r"^(?:consider (?:these|the following)(?: \w+)*|premises?|given(?: that|"
+    r" the following(?: \w+)*| these(?: \w+)*)?|suppose(?: that)?|assume(?: that)?|"
+    r"assuming(?: that)?|if we know that|we know(?: that)?|here are (?:some|two|the)(?: \w+)*|"
+    r"statements?|facts?|you are told(?: that)?|let'?s say(?: that)?|imagine(?: that)?|"
+    r"it is known that|know(?:ing)? that)[:,]? ?",
     re.IGNORECASE,
 )
 _QUESTION_START = re.compile(r"^(?:is|are|was|were|does|do|did|can|could|must|will|has|have)\b", re.IGNORECASE)
@@ -66,7 +81,8 @@ def _sentences(text: str) -> list[str]:
     for piece in pieces:
         piece = _INTRODUCTION.sub("", piece.strip(" .;\n"))
         split = re.split(
-            r",? (?:and )?(?=(?:does it (?:logically )?follow|can (?:we|you) (?:conclude|infer|deduce)|is it (?:necessarily )?true that|do we know)\b)",
+            r",? (?:and )?(?=(?:does it (?:logically )?follow|can (?:we|you) (?:conclude|infer|"
+            r"deduce)|is it (?:necessarily )?true that|do we know)\b)",
             piece,
             flags=re.IGNORECASE,
         )
@@ -97,13 +113,10 @@ def _conjoined(text: str) -> list[str]:
 
 def _names(text: str) -> frozenset[str]:
     """Words that stand for one thing: capitalised within a sentence, or subjects of "is a"."""
-    quantifiers = {"all", "every", "each", "some", "no", "not", "only", "if", "any", "does", "is", "are", "can", "therefore", "so", "it",
-        "this", "that", "what", "the", "there", "he", "she", "they", "who", "consider", "given", "premise", "conclusion", "both", "everyone",
-        "someone", "everything", "something", "nothing", "nobody", "a", "an"}  # fmt: skip
     found = {word.lower() for word in re.findall(r"(?<![.?!:] )(?<!^)\b([A-Z][a-z]+)\b", text)}
     found |= {word.lower() for word in re.findall(r"\b([A-Za-z]+) (?:is|was|isn't) (?:not )?(?:an? )?[a-z]", text)}
     found |= {word.lower() for word in re.findall(r"\b(?:[Ii]s|[Ww]as|[Mm]ust) ([A-Za-z]+) ", text)}
-    return frozenset(found - quantifiers)
+    return frozenset(found - NO_NAMES)
 
 
 def _categorical(premises: list[str], asked: str, names: frozenset[str]) -> str | None:

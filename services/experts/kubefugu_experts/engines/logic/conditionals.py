@@ -107,7 +107,8 @@ def proposition(text: str) -> Bool:
     """A sentence as a formula over atoms. Raises NotUnderstoodError."""
     text = " ".join(text.lower().strip(" .,;:?!\"'").split())
     text = re.sub(
-        r"^(?:and|but|also|so|that|therefore|hence|suppose that|suppose|we know that|it is known that|it is (?:true|the case) that),? ",
+        r"^(?:and|but|also|so|that|therefore|hence|suppose that|suppose|we know that|"
+        r"it is known that|it is (?:true|the case) that),? ",
         "",
         text,
     )

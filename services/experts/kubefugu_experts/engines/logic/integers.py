@@ -12,36 +12,80 @@ from kubefugu_experts.formulas import Binary, FormulaError, Negative, Node, Numb
 from kubefugu_experts.phrasing import words_to_digits
 
 _MOST_COUNTED = 2_000
-_KIND = r"((?:(?:distinct|different|consecutive|two|three|[2-6]|all|any|an?|some|the|possible|single|unique|even|odd|small) )*)(positive |non-?negative |natural |negative |nonnegative |strictly positive )?(?:even |odd )?(integers?|whole numbers?|natural numbers?|int|integer values?|numbers?|integer solutions?|natural)"
-_SUCH = r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|solving|in|that solves?|which satisf(?:y|ies)|subject to|constrained by|if|to|of|given(?: that)?|when|makes?|make|holds? for|(?:that |which )?(?:meet|meets|meeting|fulfil|fulfill|fulfilling|obey|obeying|solve))"
+_KIND = (
+    r"((?:(?:distinct|different|consecutive|two|three|[2-6]|all|any|an?|some|the|possible|single|"
+    r"unique|even|odd|small) )*)(positive |non-?negative |natural |negative |nonnegative |"
+    r"strictly positive )?(?:even |odd )?(integers?|whole numbers?|natural numbers?|int|"
+    r"integer values?|numbers?|integer solutions?|natural)"
+)
+_SUCH = (
+    r"(?:such that|so that|with|where|that satisf(?:y|ies)|satisfying|satisfy|satisfies|for which|"
+    r"solving|in|that solves?|which satisf(?:y|ies)|subject to|constrained by|if|to|of|"
+    r"given(?: that)?|when|makes?|make|holds? for|(?:that |which )?(?:meet|meets|meeting|fulfil|"
+    r"fulfill|fulfilling|obey|obeying|solve))"
+)
 _NAMES = r"((?:[a-zA-Z](?:, ?|,? and |,? ?))*[a-zA-Z])?"
+_OPERATORS = (
+    (r"is (?:greater|more|bigger|larger) than or equal to|is at least", ">="),
+    (r"is (?:less|smaller) than or equal to|is at most", "<="),
+    (r"(?:is )?(?:greater|more|bigger|larger) than", ">"),
+    (r"(?:is )?(?:less|smaller) than", "<"),
+    (r"(?:is )?equals?(?: to)?|is equal to", "="),
+    (r"\bplus\b", "+"),
+    (r"\bminus\b", "-"),
+    (r"\btimes\b", "*"),
+    (r"\bsquared\b", "^2"),
+)
 _ASK = re.compile(
-    rf"^(?:(find|give|determine|compute|solve for|what are|what is|what's|which|are there|is there|do there exist|does there exist|exist|list|name|how many|count|what|is it possible to find|can you find|the|pick|choose|tell|i need|we need|need|give me)(?: me)?(?: the)? ?)?"
-    rf"(smallest|largest|least|greatest|minimum|maximum|biggest|lowest|highest|number of)? ?(?:possible )?{_KIND}(?: value| solutions?)?(?: of)?(?: for)?,? ?{_NAMES},? ?(?:are there |exist |do |does |is |are |there )*{_SUCH}(?: the (?:equations?|constraints?|conditions?|system|inequalit(?:y|ies)))?[:,]? (.+?)(?: (?:hold|holds|true|is true|are true|both hold|satisfied))?$",
+    rf"^(?:(find|give|determine|compute|solve for|what are|what is|what's|which|are there|is there|"
+    rf"do there exist|does there exist|exist|list|name|how many|count|what|is it possible to find|"
+    rf"can you find|the|pick|choose|tell|i need|we need|need|give me)(?: me)?(?: the)? ?)?"
+    rf"(smallest|largest|least|greatest|minimum|maximum|biggest|lowest|highest|"
+    rf"number of)? ?(?:possible )?{_KIND}(?: value| solutions?)?(?: of)?(?: for)?,? ?{_NAMES},? "
+    rf"?(?:are there |exist |do |does |is |are |there )*{_SUCH}(?: the (?:equations?|constraints?|"
+    rf"conditions?|system|inequalit(?:y|ies)))?[:,]? (.+?)(?: (?:hold|holds|true|is true|are true|"
+    rf"both hold|satisfied))?$",
     re.IGNORECASE,
 )
 _OVER = re.compile(
-    rf"^(?:solve|find(?: the| all| all the)? (?:integer )?solutions? (?:of|to|for)|satisfy)(?: the)?(?: system| equations?| constraints?| conditions?)?(?: of)?:? (.+?) (?:over|in|for|among|with) (?:the )?(?:(positive|non-?negative|natural) )?(?:integers|whole numbers|natural numbers|integer (?:values|variables|unknowns|solutions))(?: only| {_NAMES})?$",
+    rf"^(?:solve|find(?: the| all| all the)? (?:integer )?solutions? (?:of|to|for)|"
+    rf"satisfy)(?: the)?(?: system| equations?| constraints?|"
+    rf" conditions?)?(?: of)?:? (.+?) (?:over|in|for|among|with) (?:the )?(?:(positive|"
+    rf"non-?negative|natural) )?(?:integers|whole numbers|natural numbers|integer (?:values|"
+    rf"variables|unknowns|solutions))(?: only| {_NAMES})?$",
     re.IGNORECASE,
 )
 _HAS = re.compile(
-    r"^(?:does|do)(?: the)?(?: equations?| system)? (.+?) have (?:an? |any )?(?:(positive|non-?negative) )?(?:integer|whole number|integral) solutions?$",
+    r"^(?:does|do)(?: the)?(?: equations?| system)? (.+?) have (?:an? |any )?(?:(positive|"
+    r"non-?negative) )?(?:integer|whole number|integral) solutions?$",
     re.IGNORECASE,
 )
 _WHERE = re.compile(
-    rf"^(?:let |given |if )?{_NAMES} (?:be|is|are) (?:an? )?(positive |non-?negative |natural )?(?:integers?|whole numbers?)(?: with| such that| where|,| and|\.)+ ?(.+?)[,.;]? (find|what (?:is|are)|determine|how many)(?: the| all)?(?: (smallest|largest|least|greatest|minimum|maximum|number of))?(?: possible)?(?: values?| solutions?| pairs?)?(?: of| for)?(?: [a-zA-Z](?: and [a-zA-Z])?)?(?: are there| exist)?$",
+    rf"^(?:let |given |if )?{_NAMES} (?:be|is|are) (?:an? )?(positive |non-?negative |"
+    rf"natural )?(?:integers?|whole numbers?)(?: with| such that| where|,| and|"
+    rf"\.)+ ?(.+?)[,.;]? (find|what (?:is|are)|determine|how many)(?: the| all)?(?: (smallest|"
+    rf"largest|least|greatest|minimum|maximum|number of))?(?: possible)?(?: values?| solutions?|"
+    rf" pairs?)?(?: of| for)?(?: [a-zA-Z](?: and [a-zA-Z])?)?(?: are there| exist)?$",
     re.IGNORECASE,
 )
 _SUM_DIFFERENCE = re.compile(
-    r"^(?:(?:find|what are|which are) )?(?:the )?(?:two|2) (?:(?:positive|whole) )?(?:integers|numbers|whole numbers) (?:whose|with|that have|have)(?: an?| the)? (sum|product)(?: is| of| equals)? (-?\d+) and(?: whose| an?| the)* (difference|product|sum)(?: is| of| equals)? (-?\d+)$",
+    r"^(?:(?:find|what are|which are) )?(?:the )?(?:two|2) (?:(?:positive|whole) )?(?:integers|"
+    r"numbers|whole numbers) (?:whose|with|that have|have)(?: an?| the)? (sum|product)(?: is| of|"
+    r" equals)? (-?\d+) and(?: whose| an?| the)* (difference|product|sum)(?: is| of|"
+    r" equals)? (-?\d+)$",
     re.IGNORECASE,
 )
 _CONSECUTIVE = re.compile(
-    r"^(?:(?:find|what are|which are) )?(?:the )?(two|three|four|2|3|4) consecutive (even |odd )?(?:integers|numbers|whole numbers) (?:whose|with|that|have|having)(?: an?| the)* (sum|product|add up to|sum to)(?: is| of| equals| to)? ?(-?\d+)$",
+    r"^(?:(?:find|what are|which are) )?(?:the )?(two|three|four|2|3|4) consecutive (even |"
+    r"odd )?(?:integers|numbers|whole numbers) (?:whose|with|that|have|having)(?: an?| the)* (sum|"
+    r"product|add up to|sum to)(?: is| of| equals| to)? ?(-?\d+)$",
     re.IGNORECASE,
 )
 _HEADS = re.compile(
-    r"^(?:a |the |on a |in a |there is a )?(?:farm|farmer|yard|barn|field|cage|pen)(?: has| there are| with| contains)?(?: only)? ?(chickens|hens|ducks|birds) and (cows|rabbits|pigs|sheep|goats|horses|dogs|cats)(?: .*?)?[,.;:]? .*?(\d+) heads and (\d+) (?:legs|feet)(?: in total| altogether)?[.;,]? (?:how many|find|determine).*$",
+    r"^(?:a |the |on a |in a |there is a )?(?:farm|farmer|yard|barn|field|cage|pen)(?: has|"
+    r" there are| with| contains)?(?: only)? ?(chickens|hens|ducks|birds) and (cows|rabbits|pigs|"
+    r"sheep|goats|horses|dogs|cats)(?: .*?)?[,.;:]? .*?(\d+) heads and (\d+) (?:legs|"
+    r"feet)(?: in total| altogether)?[.;,]? (?:how many|find|determine).*$",
     re.IGNORECASE,
 )
 
@@ -139,11 +183,7 @@ def _relations(body: str) -> list[Relation]:
     body = re.sub(r"\bis (?:divisible by|a multiple of) (\d+)", r"mod \1 = 0", body)
     body = re.sub(r"\bis even\b", "mod 2 = 0", body)
     body = re.sub(r"\bis odd\b", "mod 2 = 1", body)
-    for words, operator in (
-        (r"is (?:greater|more|bigger|larger) than or equal to|is at least", ">="), (r"is (?:less|smaller) than or equal to|is at most", "<="),
-        (r"(?:is )?(?:greater|more|bigger|larger) than", ">"), (r"(?:is )?(?:less|smaller) than", "<"), (r"(?:is )?equals?(?: to)?|is equal to", "="),
-        (r"\bplus\b", "+"), (r"\bminus\b", "-"), (r"\btimes\b", "*"), (r"\bsquared\b", "^2"),
-    ):  # fmt: skip
+    for words, operator in _OPERATORS:
         body = re.sub(words, operator, body, flags=re.IGNORECASE)
     if match := re.fullmatch(r"([a-zA-Z]) is between (-?\d+) and (-?\d+)(.*)", body.strip(" .?")):
         body = f"{match[2]} < {match[1]}, {match[1]} < {match[3]}{match[4]}"

@@ -20,10 +20,15 @@ _DEFAULTS = (
     ("honest person", "liar"),
 )
 _ALWAYS = re.compile(
-    r"\b([a-z-]+(?: teller)?s?)(?:,? who)? always (?:tells?|speaks?|says?) (?:the )?truth.*?\b([a-z-]+)(?:,? who)? always (?:lies?|lie|tells? lies)",
+    r"\b([a-z-]+(?: teller)?s?)(?:,? who)? always (?:tells?|speaks?|"
+    r"says?) (?:the )?truth.*?\b([a-z-]+)(?:,? who)? always (?:lies?|lie|tells? lies)",
     re.IGNORECASE,
 )
-_SAYS = r"(?:says|said|say|claims?|claimed|states?|stated|remarks?|remarked|tells? you|told you|declares?|declared|mentions?|mentioned|noted|notes|commented|comments|expressed|asserts?|asserted|replies|replied|was heard saying|announces|announced|insists)"
+_SAYS = (
+    r"(?:says|said|say|claims?|claimed|states?|stated|remarks?|remarked|tells? you|told you|declares?|"
+    r"declared|mentions?|mentioned|noted|notes|commented|comments|expressed|asserts?|asserted|replies|"
+    r"replied|was heard saying|announces|announced|insists)"
+)
 _NAME = r"([A-Z][a-z]*)"
 _STATEMENTS = (
     re.compile(rf"\b{_NAME},? {_SAYS},?:?(?: that)?:? [\"'](.+?)[.,!]?[\"']"),
@@ -96,7 +101,8 @@ def _statements(text: str) -> list[tuple[str, str]]:
 def _people(text: str, speakers: list[str]) -> list[str]:
     people = list(dict.fromkeys(speakers))
     if match := re.search(
-        r"(?:inhabitants|people|islanders|persons|natives|residents|strangers|meet|named|called)[:,]? ((?:[A-Z][a-z]*(?:, and |, | and )?){2,})",
+        r"(?:inhabitants|people|islanders|persons|natives|residents|strangers|meet|named|"
+        r"called)[:,]? ((?:[A-Z][a-z]*(?:, and |, | and )?){2,})",
         text,
     ):
         people += [name for name in re.findall(r"[A-Z][a-z]*", match[1]) if name not in people]
@@ -146,13 +152,15 @@ def _simple(text: str, speaker: str, island: Island) -> Bool:
         group = [island.truthful(name) for name in _named(text, speaker, island)] or everyone
         return z3.Or([group[0] != other for other in group[1:]])
     match = re.match(
-        r"^(at least|exactly|at most|only|precisely)? ?(one|two|three|a|\d) (?:of (?:us|them|the (?:two|three|\d)(?: of us)?) )?(?:is|are) (?:an? )?(.+)$",
+        r"^(at least|exactly|at most|only|precisely)? ?(one|two|three|a|\d) (?:of (?:us|them|"
+        r"the (?:two|three|\d)(?: of us)?) )?(?:is|are) (?:an? )?(.+)$",
         lower,
     )
     if match:
         return _count(match[1] or "exactly", _NUMBERS.get(match[2], 0), [_kind(match[3], value, island) for value in everyone])
     if match := re.match(
-        r"^(?:we are|we're|both of us are|all of us are|both are|all are|everyone (?:here )?is|everybody is|they are) (?:all |both )?(not )?(?:an? )?(.+)$",
+        r"^(?:we are|we're|both of us are|all of us are|both are|all are|everyone (?:here )?is|"
+        r"everybody is|they are) (?:all |both )?(not )?(?:an? )?(.+)$",
         lower,
     ):
         claim = z3.And([_kind(match[2], value, island) for value in everyone])

@@ -8,57 +8,62 @@ from itertools import pairwise
 import z3
 
 from kubefugu_experts.engines.logic.solving import Bool, entails, satisfiable
+from kubefugu_experts.engines.logic.words import SCALE, SUPERLATIVES
 
-_UP = ("taller", "older", "faster", "heavier", "bigger", "larger", "richer", "stronger", "smarter", "longer", "higher", "better", "wealthier",
-    "warmer", "hotter", "louder", "brighter", "wiser", "happier", "greater", "more expensive", "more experienced", "deeper", "wider", "newer", "quicker", "harder", "sweeter", "kinder")  # fmt: skip
-_DOWN = ("shorter", "younger", "slower", "lighter", "smaller", "lesser", "poorer", "weaker", "dumber", "briefer", "lower", "worse", "poorer",
-    "colder", "cooler", "quieter", "dimmer", "sillier", "sadder", "less", "cheaper", "less experienced", "shallower", "narrower", "older one", "slower one", "softer", "sourer", "meaner")  # fmt: skip
-_SCALE = {**dict.fromkeys(_UP, 1), **dict.fromkeys(_DOWN, -1)}
 _BEFORE = r"(?:before|ahead of|earlier than|in front of|sooner than|to the left of|left of|above)"
 _AFTER = r"(?:after|behind|later than|to the right of|right of|below)"
 _NAME = r"([A-Z][a-zA-Z]*)"
-_WORD = "|".join(sorted((word.replace(" ", r"\s") for word in _SCALE), key=len, reverse=True))
+_WORD = "|".join(sorted((word.replace(" ", r"\s") for word in SCALE), key=len, reverse=True))
 _COMPARED = re.compile(
-    rf"\b{_NAME} (?:is|was|are|runs|ran|weighs|earns|has|scored|finished|swam|drives|jumped) (not )?(?:much |slightly |a bit |even )?({_WORD})(?: points| money)? than {_NAME}\b"
+    rf"\b{_NAME} (?:is|was|are|runs|ran|weighs|earns|has|scored|finished|swam|drives|"
+    rf"jumped) (not )?(?:much |slightly |a bit |even )?({_WORD})(?: points| money)? than {_NAME}\b"
 )
 _PLACED = re.compile(
-    rf"\b{_NAME} (?:is|was|are|sits?|sat|stands?|stood|finished|finishes|came|comes|arrived|arrives|ended|placed|crossed the (?:finish )?line|got (?:here|there|in)|lives|was born)(?: in)?(?: immediately| directly| right| just| somewhere)? ({_BEFORE}|{_AFTER}) {_NAME}\b"
+    rf"\b{_NAME} (?:is|was|are|sits?|sat|stands?|stood|finished|finishes|came|comes|arrived|"
+    rf"arrives|ended|placed|crossed the (?:finish )?line|got (?:here|there|in)|lives|"
+    rf"was born)(?: in)?(?: immediately| directly| right| just| somewhere)? ({_BEFORE}|"
+    rf"{_AFTER}) {_NAME}\b"
 )
 _CHAIN = re.compile(
     rf"\b{_NAME} (?:is|was) ({_WORD}) than {_NAME},? (?:who|which|and \3|but \3) (?:is|was) ({_WORD}) than {_NAME}"
 )
 _ENDS = re.compile(rf"\b{_NAME} (?:finished|came|was|is|arrived|placed)(?: in)? (first|last)(?: place)?\b")
 _SUPERLATIVE = re.compile(
-    r"\b(?:who|which(?: (?:one|person|of them|runner|child))?|what|name|tell(?: me)?|find|give(?: me)?)(?: of (?:them|these|the \w+))?(?: is| was| are|'s)? (?:the )?(second |third |2nd |3rd )?(most [a-z]+|least [a-z]+|[a-z]+est)\b",
+    r"\b(?:who|which(?: (?:one|person|of them|runner|child))?|what|name|tell(?: me)?|find|"
+    r"give(?: me)?)(?: of (?:them|these|the \w+))?(?: is| was| are|'s)? (?:the )?(second |third |"
+    r"2nd |3rd )?(most [a-z]+|least [a-z]+|[a-z]+est)\b",
     re.IGNORECASE,
 )
 _PLACE_ASKED = re.compile(
-    r"\b(?:who|which(?: (?:one|person|of them|runner|horse))?)(?: of (?:them|these|the \w+))? (?:finished|came|comes|is|was|arrived|won|sits|stands|placed|ended up)(?: in(?! the middle))?(?: the(?! middle))?(?: race)? ?(first|last|second|third|fourth|1st|2nd|3rd|4th|in the middle|leftmost|rightmost|on the (?:far )?left|on the (?:far )?right|at the (?:front|back|end)|won)?(?: place)?\b",
+    r"\b(?:who|which(?: (?:one|person|of them|runner|horse))?)(?: of (?:them|these|"
+    r"the \w+))? (?:finished|came|comes|is|was|arrived|won|sits|stands|placed|"
+    r"ended up)(?: in(?! the middle))?(?: the(?! middle))?(?: race)? ?(first|last|second|third|"
+    r"fourth|1st|2nd|3rd|4th|in the middle|leftmost|rightmost|on the (?:far )?left|"
+    r"on the (?:far )?right|at the (?:front|back|end)|won)?(?: place)?\b",
     re.IGNORECASE,
 )
 _YES_NO = re.compile(
-    rf"\b(?:[Ii]s|[Ww]as|[Dd]id) {_NAME} (?:finish |come |arrive |definitely |necessarily )?({_WORD}|{_BEFORE}|{_AFTER})(?: than)? {_NAME}\b"
+    rf"\b(?:[Ii]s|[Ww]as|[Dd]id) {_NAME} (?:finish |come |arrive |definitely |"
+    rf"necessarily )?({_WORD}|{_BEFORE}|{_AFTER})(?: than)? {_NAME}\b"
 )
 _LIST = re.compile(
     r"\b(?:order|rank|arrange|sort|list|put)\b.*\bfrom (?:the )?([a-z]+(?:est)?|first|last) to (?:the )?([a-z]+)", re.IGNORECASE
 )
 _FIRST = re.compile(
-    r"\b(?:rank|order|sort|arrange|list|put)\b.*?,? (?:the |from (?:the )?|starting (?:with|from) (?:the )?)?([a-z]+est)(?: one| person)?(?: first| to|$)",
+    r"\b(?:rank|order|sort|arrange|list|put)\b.*?,? (?:the |from (?:the )?|starting (?:with|"
+    r"from) (?:the )?)?([a-z]+est)(?: one| person)?(?: first| to|$)",
     re.IGNORECASE,
 )
 _POSITIONS = {"first": 0, "1st": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3}
-_SUPERLATIVES = {"tallest": 1, "oldest": 1, "fastest": 1, "heaviest": 1, "biggest": 1, "largest": 1, "richest": 1, "strongest": 1, "smartest": 1,
-    "longest": 1, "highest": 1, "best": 1, "wealthiest": 1, "warmest": 1, "hottest": 1, "loudest": 1, "brightest": 1, "wisest": 1, "happiest": 1,
-    "greatest": 1, "deepest": 1, "widest": 1, "newest": 1, "quickest": 1, "hardest": 1, "sweetest": 1, "kindest": 1, "shortest": -1, "youngest": -1,
-    "slowest": -1, "lightest": -1, "smallest": -1, "poorest": -1, "weakest": -1, "lowest": -1, "worst": -1, "coldest": -1, "coolest": -1,
-    "quietest": -1, "cheapest": -1, "dimmest": -1, "saddest": -1, "shallowest": -1, "narrowest": -1, "softest": -1, "most expensive": 1,
-    "most experienced": 1, "least experienced": -1, "least expensive": -1}  # fmt: skip
 _QUESTION = re.compile(
     r"(?:^|[.;!?,]\s+)((?:(?:[Ss]o|[Tt]hen),? )?(?:[Ww]ho|[Ww]hich|[Ww]hat|(?:[Ii]s|[Ww]as|[Dd]id) [A-Z]\w*"
     r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut|[Nn]ame|[Tt]ell|[Ff]ind|[Gg]ive|[Ss]ay|[Cc]an you)\b.*)$"
 )
 _LEFT_OVER = re.compile(
-    r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
+    r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|"
+    r"runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|"
+    r"also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|"
+    r"contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
 )
 
 
@@ -90,11 +95,11 @@ def _facts(text: str) -> tuple[list[tuple[str, str]], str]:
     facts: list[tuple[str, str]] = []
     for match in _CHAIN.finditer(stated):
         for first, word, second in ((match[1], match[2], match[3]), (match[3], match[4], match[5])):
-            facts.append((first, second) if _SCALE[word] > 0 else (second, first))
+            facts.append((first, second) if SCALE[word] > 0 else (second, first))
     for first, negated, word, second in _COMPARED.findall(stated):
         if negated:
             continue
-        facts.append((first, second) if _SCALE[word] > 0 else (second, first))
+        facts.append((first, second) if SCALE[word] > 0 else (second, first))
     for first, relation, second in _PLACED.findall(stated):
         facts.append((first, second) if re.fullmatch(_BEFORE, relation) else (second, first))
     rest = _PLACED.sub(" ", _COMPARED.sub(" ", _CHAIN.sub(" ", stated)))
@@ -102,28 +107,28 @@ def _facts(text: str) -> tuple[list[tuple[str, str]], str]:
     if not _LEFT_OVER.match(unexplained):
         return [], rest
     words = {word for _, _, word, _ in _COMPARED.findall(stated)}
-    return (facts if len({abs(_SCALE[word]) for word in words} or {1}) == 1 else []), rest
+    return (facts if len({abs(SCALE[word]) for word in words} or {1}) == 1 else []), rest
 
 
 def _asked(text: str, rest: str, ranks: dict[str, Bool], constraints: list[Bool]) -> str | None:
     if match := _YES_NO.search(text):
         first, word, second = match[1], match[2], match[3]
         if first in ranks and second in ranks:
-            up = _SCALE.get(word, 1 if re.fullmatch(_BEFORE, word) else -1)
+            up = SCALE.get(word, 1 if re.fullmatch(_BEFORE, word) else -1)
             more, less = (first, second) if up > 0 else (second, first)
             if entails(constraints, ranks[more] > ranks[less]):
-                return f"Yes, {first} is {word}{' than' if word in _SCALE else ''} {second}."
+                return f"Yes, {first} is {word}{' than' if word in SCALE else ''} {second}."
             if entails(constraints, ranks[less] > ranks[more]):
-                return f"No, {second} is {word}{' than' if word in _SCALE else ''} {first}."
+                return f"No, {second} is {word}{' than' if word in SCALE else ''} {first}."
             return "It cannot be determined."
     if match := _LIST.search(text):
         return _in_order(
-            ranks, constraints, descending=match[1].lower() == "first" or _SUPERLATIVES.get(match[1].lower(), 1) > 0
+            ranks, constraints, descending=match[1].lower() == "first" or SUPERLATIVES.get(match[1].lower(), 1) > 0
         )
-    if (match := _FIRST.search(text)) and match[1].lower() in _SUPERLATIVES:
-        return _in_order(ranks, constraints, descending=_SUPERLATIVES[match[1].lower()] > 0)
+    if (match := _FIRST.search(text)) and match[1].lower() in SUPERLATIVES:
+        return _in_order(ranks, constraints, descending=SUPERLATIVES[match[1].lower()] > 0)
     if match := _SUPERLATIVE.search(text):
-        direction = _SUPERLATIVES.get(match[2].lower())
+        direction = SUPERLATIVES.get(match[2].lower())
         if direction is None:
             return None
         place = {"second": 1, "2nd": 1, "third": 2, "3rd": 2}.get((match[1] or "").strip().lower(), 0)

@@ -152,22 +152,38 @@ def _pieces(text: str) -> list[str]:
 
 
 _F = r"(.+?)"
-_LOGICAL = r"(?:propositional |logical |boolean |following |given )*(?:formula|statement|proposition|expression|sentence|compound proposition)?"
+_LOGICAL = (
+    r"(?:propositional |logical |boolean |following |given )*(?:formula|statement|proposition|"
+    r"expression|sentence|compound proposition)?"
+)
 _CLASSIFY = (
     re.compile(
-        rf"^(?:is|check (?:if|whether)|determine (?:if|whether)|decide (?:if|whether)|does|if|whether) (?:the )?{_LOGICAL}:? ?{_F}[:,]? (?:is )?(?:always |logically |necessarily )?(?:an? )?(tautology|tautological|valid|always true|logically true|logically valid|contradiction|contradictory|always false|unsatisfiable|satisfiable|consistent|contingent|contingency|true|false)(?:(?:,? or| nor)? (?:an? |is it )?(?:not|tautology|contradiction|contingency|contingent|satisfiable|unsatisfiable|neither))*(?: formula| statement| in all cases| under every (?:assignment|interpretation)| for all (?:truth )?values(?: of .*)?)?$",
+        rf"^(?:is|check (?:if|whether)|determine (?:if|whether)|decide (?:if|whether)|does|if|"
+        rf"whether) (?:the )?{_LOGICAL}:? ?{_F}[:,]? (?:is )?(?:always |logically |"
+        rf"necessarily )?(?:an? )?(tautology|tautological|valid|always true|logically true|"
+        rf"logically valid|contradiction|contradictory|always false|unsatisfiable|satisfiable|"
+        rf"consistent|contingent|contingency|true|false)(?:(?:,? or| nor)? (?:an? |is it )?(?:not|"
+        rf"tautology|contradiction|contingency|contingent|satisfiable|unsatisfiable|"
+        rf"neither))*(?: formula| statement| in all cases| under every (?:assignment|"
+        rf"interpretation)| for all (?:truth )?values(?: of .*)?)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:classify|what (?:kind|type) of (?:formula|proposition|statement) is) (?:the )?{_LOGICAL}:? ?{_F}(?: as (?:an? )?(?:tautology|contradiction|contingency|contingent)[, ]*(?:(?:or )?(?:an? )?(?:tautology|contradiction|contingency|contingent)[, ]*)*)?$",
+        rf"^(?:classify|what (?:kind|type) of (?:formula|proposition|"
+        rf"statement) is) (?:the )?{_LOGICAL}:? ?{_F}(?: as (?:an? )?(?:tautology|contradiction|"
+        rf"contingency|contingent)[, ]*(?:(?:or )?(?:an? )?(?:tautology|contradiction|contingency|"
+        rf"contingent)[, ]*)*)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:is|are) (?:there|any) (?:an? |any )?(?:truth )?(?:assignment|valuation|interpretation|model)s?(?: of (?:truth )?values)? (?:that (?:makes?|satisfies|satisfy)|making|satisfying|for|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
+        rf"^(?:is|are) (?:there|any) (?:an? |any )?(?:truth )?(?:assignment|valuation|"
+        rf"interpretation|model)s?(?: of (?:truth )?values)? (?:that (?:makes?|satisfies|satisfy)|"
+        rf"making|satisfying|for|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^can (?:the )?{_LOGICAL}:? ?{_F} (?:ever )?be (true|satisfied|false)(?: together| at the same time| simultaneously)?$",
+        rf"^can (?:the )?{_LOGICAL}:? ?{_F} (?:ever )?be (true|satisfied|false)(?: together|"
+        rf" at the same time| simultaneously)?$",
         re.IGNORECASE,
     ),
 )
@@ -177,7 +193,8 @@ _SATISFIABILITY = re.compile(
     rf"^(?:decide|check|determine|test|find)(?: the)? satisfiability (?:of|for) (?:the )?{_LOGICAL}:? ?{_F}$", re.IGNORECASE
 )
 _HOLDS = re.compile(
-    rf"^(?:does|is|do) (?:the )?{_LOGICAL}:? ?{_F} (?:hold|holds|true|come out true) (?:under|in|for|on|with) (?:all|every|each|any)"
+    rf"^(?:does|is|do) (?:the )?{_LOGICAL}:? ?{_F} (?:hold|holds|true|come out true) (?:under|in|"
+    rf"for|on|with) (?:all|every|each|any)"
     r"(?: possible)?(?: truth)? ?(?:assignments?|interpretations?|cases?|rows?|valuations?|circumstances?|values?)(?: of .*)?$",
     re.IGNORECASE,
 )
@@ -239,11 +256,14 @@ def tell_model(formula: Formula) -> str:
 
 _EQUIVALENT = (
     re.compile(
-        rf"^(?:are|is|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?{_F} (?:and|&|,|vs) {_F} (?:are )?(?:logically )?(?:equivalent|the same|equal)(?: to each other)?$",
+        rf"^(?:are|is|check (?:if|whether)|determine (?:if|whether)|if|"
+        rf"whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?{_F} (?:and|"
+        rf"&|,|vs) {_F} (?:are )?(?:logically )?(?:equivalent|the same|equal)(?: to each other)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:is|does|are|do) (?:the )?(?:formula|statement|proposition|expression)?:? ?{_F} (?:logically )?(?:equivalent to|the same as|equal to|equal) {_F}$",
+        rf"^(?:is|does|are|do) (?:the )?(?:formula|statement|proposition|"
+        rf"expression)?:? ?{_F} (?:logically )?(?:equivalent to|the same as|equal to|equal) {_F}$",
         re.IGNORECASE,
     ),
 )
@@ -273,7 +293,8 @@ def _splits(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
         yield match[1], match[2]
         return
     body = re.sub(
-        r"^(?:are|is|does|check (?:if|whether)|determine (?:if|whether)|if|whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?",
+        r"^(?:are|is|does|check (?:if|whether)|determine (?:if|whether)|if|"
+        r"whether) (?:the )?(?:formulas?|statements?|propositions?|expressions?)?:? ?",
         "",
         text,
         flags=re.IGNORECASE,
@@ -287,18 +308,32 @@ def _splits(text: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
     yield match[1], match[2]
 
 
-_FOLLOW = r"(?:does it (?:logically |necessarily )?follow that|can (?:we|you|one|i) (?:logically |validly )?(?:conclude|infer|deduce|derive)(?: that)?|does this (?:entail|imply)|does that (?:entail|imply)|do these (?:entail|imply)|is it (?:valid|correct|logical) to conclude(?: that)?|is it (?:necessarily )?(?:true|the case) that|must it be (?:true|the case) that|does|is|must)"
+_FOLLOW = (
+    r"(?:does it (?:logically |necessarily )?follow that|can (?:we|you|one|i) (?:logically |"
+    r"validly )?(?:conclude|infer|deduce|derive)(?: that)?|does this (?:entail|imply)|"
+    r"does that (?:entail|imply)|do these (?:entail|imply)|is it (?:valid|correct|"
+    r"logical) to conclude(?: that)?|is it (?:necessarily )?(?:true|the case) that|must it be (?:true|"
+    r"the case) that|does|is|must)"
+)
 _ENTAILMENT = (
     re.compile(
-        rf"^(?:from|given(?: that)?|if|suppose(?: that)?|assume(?: that)?|assuming(?: that)?|let|premises?:?|knowing(?: that)?|the premises(?: are)?:?|since)?:? ?{_F}[,.;]? {_FOLLOW}:? {_F}(?: (?:follow|follows|hold|holds|be true|true|necessarily true|have to be true|follow logically|be derived|valid|necessarily hold))?$",
+        rf"^(?:from|given(?: that)?|if|suppose(?: that)?|assume(?: that)?|assuming(?: that)?|let|"
+        rf"premises?:?|knowing(?: that)?|the premises(?: are)?:?|"
+        rf"since)?:? ?{_F}[,.;]? {_FOLLOW}:? {_F}(?: (?:follow|follows|hold|holds|be true|true|"
+        rf"necessarily true|have to be true|follow logically|be derived|valid|necessarily hold))?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:do|does) (?:the )?(?:premises?|formulas?|statements?)?:? ?{_F} (?:logically )?(?:entails?|implies|imply|yield|prove) {_F}$",
+        rf"^(?:do|does) (?:the )?(?:premises?|formulas?|"
+        rf"statements?)?:? ?{_F} (?:logically )?(?:entails?|implies|imply|yield|prove) {_F}$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:is )?(?:the argument|the inference|this argument|the following argument)?:? ?(?:premises?:? ?)?{_F}[,.;]? (?:conclusion:|therefore,?|hence,?|so,?|thus,?|⊢|\|-|∴|\|=|⊨|entails) {_F}[,.;?]*(?: (?:is (?:this|the|that)(?: argument| inference)? )?(?:valid|a valid argument|correct|logically valid|sound))?(?: argument)?$",
+        rf"^(?:is )?(?:the argument|the inference|this argument|"
+        rf"the following argument)?:? ?(?:premises?:? ?)?{_F}[,.;]? (?:conclusion:|therefore,?|"
+        rf"hence,?|so,?|thus,?|⊢|\|-|∴|\|=|⊨|entails) {_F}[,.;?]*(?: (?:is (?:this|the|"
+        rf"that)(?: argument| inference)? )?(?:valid|a valid argument|correct|logically valid|"
+        rf"sound))?(?: argument)?$",
         re.IGNORECASE,
     ),
 )
@@ -361,14 +396,23 @@ def _conjuncts(text: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-_VALUES = r"((?:[A-Za-z](?: ?, ?[A-Za-z])*(?: and [A-Za-z])? ?(?:=|is|are|:=)(?: both)? ?(?:true|false|[TF01])(?:,? and |, |; | ?)?)+)"
+_VALUES = (
+    r"((?:[A-Za-z](?: ?, ?[A-Za-z])*(?: and [A-Za-z])? ?(?:=|is|are|:=)(?: both)? ?(?:true|false|"
+    r"[TF01])(?:,? and |, |; | ?)?)+)"
+)
 _EVALUATE = (
     re.compile(
-        rf"^(?:if|given(?: that)?|when|suppose(?: that)?|let|assume(?: that)?|with|where) {_VALUES},? (?:then )?(?:what is|what's|what would be|evaluate|determine|find|compute|is)(?: the (?:truth )?value of)?(?: the)? {_LOGICAL}:? ?{_F}(?: true| false| true or false)?$",
+        rf"^(?:if|given(?: that)?|when|suppose(?: that)?|let|assume(?: that)?|with|"
+        rf"where) {_VALUES},? (?:then )?(?:what is|what's|what would be|evaluate|determine|find|"
+        rf"compute|is)(?: the (?:truth )?value of)?(?: the)? {_LOGICAL}:? ?{_F}(?: true| false|"
+        rf" true or false)?$",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^(?:what is|what's|evaluate|determine|find|compute|is)(?: the (?:truth )?value of)? (?:the )?{_LOGICAL}:? ?{_F}(?: true| false| true or false)?,? (?:if|when|where|given(?: that)?|for|with|assuming(?: that)?) {_VALUES}$",
+        rf"^(?:what is|what's|evaluate|determine|find|compute|"
+        rf"is)(?: the (?:truth )?value of)? (?:the )?{_LOGICAL}:? ?{_F}(?: true| false|"
+        rf" true or false)?,? (?:if|when|where|given(?: that)?|for|with|"
+        rf"assuming(?: that)?) {_VALUES}$",
         re.IGNORECASE,
     ),
 )
@@ -403,15 +447,23 @@ def _assignment(text: str) -> dict[str, bool]:
 
 
 _TABLE = re.compile(
-    rf"^(?:(?:what is|what's|give|write|show|make|construct|draw|create|print|build|generate|find|compute) )?(?:the |an? )?truth[- ]table (?:of|for) (?:the )?{_LOGICAL}:? ?{_F}$",
+    rf"^(?:(?:what is|what's|give|write|show|make|construct|draw|create|print|build|generate|find|"
+    rf"compute) )?(?:the |an? )?truth[- ]table (?:of|for) (?:the )?{_LOGICAL}:? ?{_F}$",
     re.IGNORECASE,
 )
 _MODELS = re.compile(
-    rf"^(?:how many|what is the number of|the number of|number of|count the) (?:different |distinct |satisfying |truth )*(?:assignments?|models?|interpretations?|valuations?|rows?|solutions?|ways)(?: of (?:the )?(?:truth table|variables))?(?: to)? (?:satisfy|satisfies|make|makes|making|that satisfy|that make|satisfying|does|are there for|of|for|in the truth table of|have) (?:the )?{_LOGICAL}:? ?{_F}(?: true| have| is true| are true)?$",
+    rf"^(?:how many|what is the number of|the number of|number of|count the) (?:different |"
+    rf"distinct |satisfying |truth )*(?:assignments?|models?|interpretations?|valuations?|rows?|"
+    rf"solutions?|ways)(?: of (?:the )?(?:truth table|variables))?(?: to)? (?:satisfy|satisfies|"
+    rf"make|makes|making|that satisfy|that make|satisfying|does|are there for|of|for|"
+    rf"in the truth table of|have) (?:the )?{_LOGICAL}:? ?{_F}(?: true| have| is true| are true)?$",
     re.IGNORECASE,
 )
 _FIND = re.compile(
-    rf"^(?:find|give|show|what is|name)(?: me)? (?:an? |the |some )?(?:satisfying |truth )*(?:assignment|model|valuation|interpretation|values?)(?: of truth values)?(?: for the variables)? (?:that (?:satisfies|makes|satisfy|make)|satisfying|making|for|of|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
+    rf"^(?:find|give|show|what is|name)(?: me)? (?:an? |the |some )?(?:satisfying |"
+    rf"truth )*(?:assignment|model|valuation|interpretation|"
+    rf"values?)(?: of truth values)?(?: for the variables)? (?:that (?:satisfies|makes|satisfy|"
+    rf"make)|satisfying|making|for|of|which makes) (?:the )?{_LOGICAL}:? ?{_F}(?: true)?$",
     re.IGNORECASE,
 )
 

@@ -9,10 +9,8 @@ from typing import Any
 import z3
 
 from kubefugu_experts.engines.logic.solving import Bool
+from kubefugu_experts.engines.logic.words import IRREGULAR_PLURALS
 
-_IRREGULAR = {"men": "man", "women": "woman", "people": "person", "children": "child", "mice": "mouse", "geese": "goose", "teeth": "tooth",
-    "feet": "foot", "wolves": "wolf", "leaves": "leaf", "lives": "life", "knives": "knife", "philosophers": "philosopher", "oxen": "ox",
-    "fish": "fish", "sheep": "sheep", "species": "species", "heroes": "hero", "potatoes": "potato", "buses": "bus"}  # fmt: skip
 _NEGATED = r"(?:not|n't|never)"
 _BE = r"(?:is|are|was|were|am|be)"
 
@@ -38,8 +36,8 @@ def term(text: str) -> str:
 
 def singular(word: str) -> str:
     """The singular of a plural noun, roughly; the same word always gets the same key."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
+    if word in IRREGULAR_PLURALS:
+        return IRREGULAR_PLURALS[word]
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if re.search(r"(?:s|x|z|ch|sh)es$", word) and len(word) > 4:
@@ -92,19 +90,24 @@ _UNIVERSAL = re.compile(
     rf"^(?:all|every|each|any)(?: of)?(?: the)? (.+?) (?:{_BE}|can be) (?:also |always |either |all )?({_NEGATED} )?(.+)$"
 )
 _UNIVERSAL_CAN = re.compile(
-    r"^(?:all|every|each|any)(?: the)? (.+?) (can|have|has|like|likes|love|loves|eat|eats|need|needs|must|will|know|knows) (.+)$"
+    r"^(?:all|every|each|any)(?: the)? (.+?) (can|have|has|like|likes|love|loves|eat|eats|need|"
+    r"needs|must|will|know|knows) (.+)$"
 )
 _NONE = re.compile(rf"^(?:no|none of the|not a single) (.+?) (?:{_BE}|can be) (.+)$")
 _SOME_NOT = re.compile(
-    rf"^(?:some|at least one|a few|there (?:is|are|exists?) (?:some |a |an |at least one )?)(?: of the)? ?(.+?) (?:that |who |which )?(?:{_BE}) ?{_NEGATED} (.+)$"
+    rf"^(?:some|at least one|a few|there (?:is|are|exists?) (?:some |a |an |"
+    rf"at least one )?)(?: of the)? ?(.+?) (?:that |who |which )?(?:{_BE}) ?{_NEGATED} (.+)$"
 )
 _SOME = re.compile(
-    rf"^(?:some|at least one|a few|many|several|most|there (?:is|are|exists?) (?:some |a |an |at least one )?)(?: of the)? ?(.+?) (?:that |who |which )?(?:{_BE}) (.+)$"
+    rf"^(?:some|at least one|a few|many|several|most|there (?:is|are|exists?) (?:some |a |an |"
+    rf"at least one )?)(?: of the)? ?(.+?) (?:that |who |which )?(?:{_BE}) (.+)$"
 )
 _NOT_ALL = re.compile(rf"^not (?:all|every) (.+?) {_BE} (.+)$")
 _ONLY = re.compile(rf"^only (.+?) {_BE} (.+)$")
 _IF_CLASS = re.compile(
-    rf"^if (?:something|someone|anything|anyone|a thing|a person|x|it) {_BE} (.+?),? (?:then )?(?:it|he|she|they|that thing|that person|x) {_BE} ({_NEGATED} )?(.+)$"
+    rf"^if (?:something|someone|anything|anyone|a thing|a person|x|"
+    rf"it) {_BE} (.+?),? (?:then )?(?:it|he|she|they|that thing|that person|"
+    rf"x) {_BE} ({_NEGATED} )?(.+)$"
 )
 _SINGULAR = re.compile(rf"^([a-z]+(?:[ -][a-z]+)?) {_BE} ({_NEGATED} )?(.+)$")
 _VERBAL = re.compile(r"^(all|every|each|some|no) ([a-z]+) ((?!are\b|is\b|of\b|that\b|who\b|in\b)[a-z]+(?: [a-z]+){0,3})$")
@@ -153,7 +156,8 @@ def _verb(verb: str, rest: str) -> str:
 _ASKED = (
     (
         re.compile(
-            r"^(?:is|are) (?:it )?(?:true |the case |certain |correct )?(?:that )?(all|every|each|any|some|no) (.+?) (?!is |are )(.+)$"
+            r"^(?:is|are) (?:it )?(?:true |the case |certain |correct )?(?:that )?(all|every|each|"
+            r"any|some|no) (.+?) (?!is |are )(.+)$"
         ),
         "quantified",
     ),
@@ -176,7 +180,8 @@ def question_as_statement(text: str, names: frozenset[str]) -> list[str]:
         for cut in range(1, len(words)):
             statements.append(f"{quantifier} {' '.join(words[:cut])} are {' '.join(words[cut:])}")
     if match := re.match(
-        r"^are (?!all|every|each|some|no|any)([a-z]+s|people|men|women|children|fish|mice|sheep) (?:necessarily |also |always )?(.+)$",
+        r"^are (?!all|every|each|some|no|any)([a-z]+s|people|men|women|children|fish|mice|"
+        r"sheep) (?:necessarily |also |always )?(.+)$",
         text,
     ):
         statements.append(f"all {match[1]} are {match[2]}")

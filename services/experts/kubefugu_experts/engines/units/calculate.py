@@ -46,7 +46,8 @@ class Calculator:
             return float(self._registry.Quantity(number, source.pint).to(target.pint).magnitude)
         except pint.DimensionalityError as error:
             raise NotComparableError(
-                f"{source.plural.capitalize()} and {target.plural} measure different things, so one cannot be converted to the other."
+                f"{source.plural.capitalize()} and {target.plural} measure different things, "
+                f"so one cannot be converted to the other."
             ) from error
 
     def same_dimension(self, first: Unit, second: Unit) -> bool:
