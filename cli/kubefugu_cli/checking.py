@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
 
-from kubefugu_cli.console import err, out, print_json
+from kubefugu_cli.console import err, new_table, out, print_json
 from kubefugu_cli.pools import find_pool_file
 from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.running import running_state
@@ -116,9 +115,8 @@ def show(pool: WorkerPool, results: list[CheckResult], *, json_output: bool) -> 
     if json_output:
         print_json({"pool": pool.metadata.name, "workers": [asdict(result) for result in results]})
         return
-    table = Table(
-        Column("worker", no_wrap=True), "model", "latency", "tokens", "outcome", "says", title=f"pool {pool.metadata.name}"
-    )
+    columns = ("worker", "model", "latency", "tokens", "outcome", "says")
+    table = new_table(*columns, title=f"pool {pool.metadata.name}")
     for result in results:
         says = " ".join(result.says.split())
         if result.works and len(says) > _SHOWN_CHARACTERS:

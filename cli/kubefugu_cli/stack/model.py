@@ -46,7 +46,7 @@ class Component(Document):
     """At the end of the stack higher tiers are ended first."""
     required: bool = True
     """False: when it does not come up, the stack goes on without it and says so."""
-    ready_timeout_s: float = 180.0
+    ready_timeout_s: float = 300.0
     """Until the first readiness."""
 
 

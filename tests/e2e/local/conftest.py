@@ -93,6 +93,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         assert "is up already" in said[0][0], said
         yield LocalStack(home=made.home, port=made.port, environment=made.environment, said=said[1][0])
     finally:
+        for twin in twins:
+            twin.kill()
+            twin.wait()
         down = made.kubefugu("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert made.processes() == []

@@ -14,6 +14,7 @@ import openai
 import psutil
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
+from support.paths import REPO
 
 from kubefugu_cli.stack.model import ComponentPhase
 from kubefugu_cli.stack.plan import EXECUTOR, EXPERTS, GATEWAY, ROUTER
@@ -141,12 +142,29 @@ def test_status_and_policies_name_what_decides(stack: LocalStack) -> None:
     assert status["problems"] == []
     assert {component["name"] for component in status["components"]} >= set(_SERVICES)
     assert all(size > 0 for size in status["memory_bytes"].values())
-    policies = json.loads(stack.kubefugu("policy", "list", "--json").stdout)
-    active = [policy for policy in policies["policies"] if policy["state"] == "POLICY_STATE_ACTIVE"]
-    assert len(active) == 1
-    probed = stack.kubefugu("policy", "probe", active[0]["version"])
+    probed = stack.kubefugu("policy", "probe", active_policy(stack))
     assert probed.returncode == 0, probed.stderr
     assert "geography" in probed.stdout
+
+
+def test_a_policy_that_is_set_decides_at_once_and_is_written_down(stack: LocalStack, client: openai.OpenAI) -> None:
+    head = REPO / "pools" / "heads" / "default.safetensors"
+    declared = stack.kubefugu("policy", "set", "mine", "--artifact", str(head), "--json")
+    assert declared.returncode == 0, declared.stderr
+    assert active_policy(stack) == "mine"
+    reply = client.chat.completions.with_raw_response.create(model="fugu", messages=asking("What is the capital of Peru?"))
+    assert reply.headers["x-kubefugu-policy-version"] == "mine"
+    assert json.loads(stack.layout.policy_set_file.read_text())["active"] == "mine"
+    refused = stack.kubefugu("policy", "set", "broken", "--artifact", str(REPO / "README.md"))
+    assert refused.returncode == 1
+    assert "safetensors" in refused.stderr
+    assert active_policy(stack) == "mine"
+
+
+def active_policy(stack: LocalStack) -> str:
+    policies = json.loads(stack.kubefugu("policy", "list", "--json").stdout)["policies"]
+    (active,) = [policy["version"] for policy in policies if policy["state"] == "POLICY_STATE_ACTIVE"]
+    return str(active)
 
 
 def test_a_second_up_changes_nothing(stack: LocalStack) -> None:
@@ -159,6 +177,7 @@ def test_a_second_up_changes_nothing(stack: LocalStack) -> None:
 
 def test_every_child_that_is_killed_comes_back_and_answers(stack: LocalStack, client: openai.OpenAI) -> None:
     before = {component.name: component for component in stack.state.components}
+    policy = active_policy(stack)
     for name in _SERVICES:
         pid = before[name].pid
         assert pid is not None
@@ -173,6 +192,7 @@ def test_every_child_that_is_killed_comes_back_and_answers(stack: LocalStack, cl
     for question, expected in (("What is the capital of Japan?", "Tokyo"), ("Solve 3x + 1 = 22", "7")):
         reply = client.chat.completions.create(model="fugu", messages=asking(question))
         assert expected in (reply.choices[0].message.content or "")
+    assert active_policy(stack) == policy
     # The killed experts process had children of its own: none of them is left.
     experts = psutil.Process(next(one.pid for one in stack.state.components if one.name == EXPERTS) or 0)
     family = {experts.pid, *(child.pid for child in experts.children(recursive=True))}
