@@ -80,10 +80,10 @@ EXAMPLES: tuple[Example, ...] = (
         (
             OfferedWorker("writer", "Writes and rewrites texts."),
             OfferedWorker("cook", "Knows dishes and their ingredients."),
-            OfferedWorker("translator", "Translates between languages."),
+            OfferedWorker("musician", "Knows instruments and composers."),
         ),
-        "How do you say 'good evening' in Portuguese?",
-        Plan((Step("translator", "Translate 'good evening' into Portuguese."),)),
+        "How many strings does a violin have?",
+        Plan((Step("musician", "How many strings does a violin have?"),)),
     ),
 )
 
