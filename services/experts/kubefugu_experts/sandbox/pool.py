@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -60,6 +61,10 @@ class Sandbox:
     def idle_children(self) -> int:
         """Children that wait for a question."""
         return self._idle.qsize()
+
+    def prepare(self) -> None:
+        """Start the fork server, which loads the engines while the caller does something else."""
+        forkserver.ensure_running()
 
     async def start(self) -> None:
         """Start the children. Raises UnavailableError where not even one engine can be loaded."""
