@@ -46,6 +46,7 @@ class Workflows:
         self._parts = WorkflowParts(
             planner=self._conductor,
             router=router,
+            parking_pending=True,
             memory=ToolCallMemory(self._store),
             strengths=read_strengths(settings.strengths_file),
             settings=workflow,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kubefugu_coordination.job import Job
 from kubefugu_coordination.memory import ToolCallMemory
 from kubefugu_coordination.workflow.parking import ParkingLot
 from kubefugu_coordination.workflow.record import record_svg
+from kubefugu_coordination.workflow.runner import WorkflowRun
 from kubefugu_coordination.workflow.tool_ids import ToolCallIds
 from kubefugu_core.errors import InvalidRequestError, UnavailableError, UnsupportedFeatureError, WorkflowExpiredError
 from kubefugu_core.stores.state_sqlite import SqliteState
@@ -323,3 +325,15 @@ async def test_without_a_store_a_parked_answer_is_an_error_not_a_promise(flows: 
     flows.parking = None
     with pytest.raises(UnsupportedFeatureError):
         flows.run_of(ultra(messages=[QUESTION], tools=TOOLS))
+
+
+async def test_while_the_store_cannot_be_reached_requests_with_tools_are_to_be_tried_again(flows: Workflows) -> None:
+    flows.stage.say("alpha", calls("{}"))
+    _, messages = await park(flows)
+    run = flows.run_of(ultra())
+    parts = replace(run._parts, parking=None, parking_pending=True)
+    pool, deadline = flows.stage.workers.snapshot(), run.deadline
+    for job in (ultra(messages=[QUESTION], tools=TOOLS), resumed(messages, "one")):
+        with pytest.raises(UnavailableError):
+            WorkflowRun(job, pool=pool, parts=parts, deadline=deadline)
+    WorkflowRun(ultra(), pool=pool, parts=parts, deadline=deadline)

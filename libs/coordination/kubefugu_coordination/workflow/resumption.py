@@ -20,6 +20,11 @@ class Resumption:
     """Message contents by call number."""
 
 
+def holds_our_calls(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """True: the conversation ends in a tool result that may belong to a parked workflow."""
+    return bool(messages) and str(messages[-1].get("tool_call_id", "")).startswith(PREFIX)
+
+
 def find_resumption(messages: Sequence[Mapping[str, Any]], ids: ToolCallIds, tenant: str) -> Resumption | None:
     """What the conversation's end resumes: None unless it ends in tool messages behind calls of ours.
 

@@ -33,7 +33,13 @@ from kubefugu_coordination.workflow.parking import OpenCalls, ParkingLot
 from kubefugu_coordination.workflow.planning import PlannerPort
 from kubefugu_coordination.workflow.recall import recalled, remember
 from kubefugu_coordination.workflow.record import WorkflowRecord
-from kubefugu_coordination.workflow.resumption import Resumption, check_complete, find_resumption, task_messages
+from kubefugu_coordination.workflow.resumption import (
+    Resumption,
+    check_complete,
+    find_resumption,
+    holds_our_calls,
+    task_messages,
+)
 from kubefugu_coordination.workflow.settings import DEFAULT_SETTINGS, WorkflowSettings
 from kubefugu_coordination.workflow.state import GraphState, ParkedWorkflow
 from kubefugu_core.chat import capability_needs
@@ -43,6 +49,7 @@ from kubefugu_core.errors import (
     InvalidRequestError,
     KubefuguError,
     NoWorkerAvailableError,
+    UnavailableError,
     UnsupportedFeatureError,
 )
 from kubefugu_core.pool import Role
@@ -59,6 +66,8 @@ class WorkflowParts:
     router: Router
     parking: ParkingLot | None = None
     """None: no step is offered the client's tools."""
+    parking_pending: bool = False
+    """True: the store of parked workflows has not been reached yet, so requests that need it are to be tried again."""
     memory: ToolCallMemory | None = None
     """None: conversations have no tool-call memory."""
     strengths: Mapping[str, Mapping[str, float]] | None = None
@@ -68,7 +77,7 @@ class WorkflowParts:
 
     def with_parking(self, parking: ParkingLot) -> WorkflowParts:
         """The same with a place to park workflows."""
-        return replace(self, parking=parking)
+        return replace(self, parking=parking, parking_pending=False)
 
 
 class WorkflowRun:
@@ -89,7 +98,7 @@ class WorkflowRun:
         self._resumption: Resumption | None = None
         if parts.parking is not None:
             self._resumption = find_resumption(job.chat.messages, parts.parking.ids, job.tenant)
-        _check(job, pool, resumed=self._resumption is not None, tools=parts.parking is not None)
+        _check(job, pool, parts)
         self.ledger = Ledger()
         self._record = WorkflowRecord(keep_content=True)
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUED_EVENTS)
@@ -261,13 +270,14 @@ def _answer_needs(job: Job) -> Mapping[Any, str]:
     return capability_needs({**job.chat.body, "messages": messages})
 
 
-def _check(job: Job, pool: PoolSnapshot, *, resumed: bool, tools: bool) -> None:
+def _check(job: Job, pool: PoolSnapshot, parts: WorkflowParts) -> None:
     """Raises what makes the request impossible before anybody is asked."""
     if isinstance(n := job.chat.body.get("n"), int) and n > 1:
         raise InvalidRequestError("A workflow gives one choice (n).", field="n")
-    if job.chat.body.get("tools") and not tools:
-        raise UnsupportedFeatureError(
-            "This executor has no store to park workflows in, so fugu-ultra takes no tools.", field="tools"
-        )
+    needs_parking = bool(job.chat.body.get("tools")) or holds_our_calls(job.chat.messages)
+    if needs_parking and parts.parking_pending:
+        raise UnavailableError("The store of parked workflows cannot be reached yet; try again.")
+    if job.chat.body.get("tools") and parts.parking is None:
+        raise UnsupportedFeatureError("fugu-ultra takes no tools here: there is no store to park workflows in.", field="tools")
     # Raises UnsupportedFeatureError where no allowed worker could give the answer.
     eligible_workers(replace(job.chat, needs=_answer_needs(job)), pool.pool.spec.workers)
