@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from kubefugu_cli.console import err, new_table, out, print_json
@@ -118,11 +119,17 @@ def show(pool: WorkerPool, results: list[CheckResult], *, json_output: bool) -> 
     columns = ("worker", "model", "latency", "tokens", "outcome", "says")
     table = new_table(*columns, title=f"pool {pool.metadata.name}")
     for result in results:
-        says = " ".join(result.says.split())
-        if result.works and len(says) > _SHOWN_CHARACTERS:
+        says = " ".join(result.says.split()) if result.works else ""
+        if len(says) > _SHOWN_CHARACTERS:
             says = says[: _SHOWN_CHARACTERS - 1] + "…"
         style = "green" if result.outcome == "ok" else "cyan" if result.works else "red"
         tokens = "" if result.prompt_tokens is None else f"{result.prompt_tokens} + {result.completion_tokens}"
         latency = "" if result.latency_ms is None else f"{result.latency_ms:.0f} ms"
-        table.add_row(result.name, result.model, latency, tokens, f"[{style}]{result.outcome}[/]", says.replace("[", r"\["))
+        outcome = result.outcome.removeprefix("worker_").replace("_", " ")
+        table.add_row(result.name, result.model, latency, tokens, f"[{style}]{outcome}[/]", escape(says))
     out().print(table)
+    for result in results:
+        if not result.works:
+            why = result.says or result.outcome
+            sentence = why if result.name in why else f"{result.name}: {why}"
+            out().print(sentence, style="red", markup=False, soft_wrap=True)

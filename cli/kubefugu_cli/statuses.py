@@ -67,7 +67,7 @@ def look(layout: StackLayout, state: StackState) -> StackView:
         memory_bytes=memory,
         workers=workers,
         policies=policies,
-        left_out=(*state.left_out, *left_out_workers(layout, state)),
+        left_out=(*state.left_out, *left_out_workers(state)),
         problems=tuple(problems),
     )
 

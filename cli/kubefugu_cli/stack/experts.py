@@ -8,8 +8,9 @@ import httpx
 import yaml
 
 from kubefugu_cli.stack.layout import StackLayout
-from kubefugu_cli.stack.model import LeftOut, StackPlan, StackState, read_document
+from kubefugu_cli.stack.model import LeftOut, StackState
 from kubefugu_cli.stack.plan import EXPERTS, HOST
+from kubefugu_core.errors import DataError
 from kubefugu_core.pool import load_pool
 
 _TIMEOUT_S = 5.0
@@ -27,15 +28,18 @@ def absent_engines(state: StackState) -> dict[str, str]:
         return {}
 
 
-def left_out_workers(layout: StackLayout, state: StackState) -> list[LeftOut]:
+def left_out_workers(state: StackState) -> list[LeftOut]:
     """Workers of the pool whose engine is absent."""
     absent = absent_engines(state)
-    plan = read_document(layout.plan_file, StackPlan)
-    if not absent or plan is None:
+    if not absent:
+        return []
+    try:
+        workers = load_pool(Path(state.pool)).spec.workers
+    except DataError:  # the pool file was edited or removed since
         return []
     return [
         LeftOut(worker=worker.name, reason=absent[worker.process.model])
-        for worker in load_pool(Path(plan.pool)).spec.workers
+        for worker in workers
         if worker.process and worker.process.kind == "expert" and worker.process.model in absent
     ]
 

@@ -210,7 +210,7 @@ def _is_ready(state: StackState, name: str) -> bool:
 
 
 def _leave_out_absent_experts(layout: StackLayout, state: StackState) -> None:
-    left_out = left_out_workers(layout, state)
+    left_out = left_out_workers(state)
     leave_out(layout, left_out)
     for one in left_out:
         note(f"{one.worker} is left out: {one.reason}")
