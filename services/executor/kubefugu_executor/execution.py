@@ -9,7 +9,7 @@ from contextlib import aclosing
 from kubefugu.executor.v1 import executor_pb2 as pb
 from kubefugu_coordination.clock import Clock
 from kubefugu_coordination.decisions import DecisionRecorder, RecordStatus
-from kubefugu_coordination.events import Delta, Event, Routed, TurnEnded
+from kubefugu_coordination.events import Delta, Event, PlanFailed, Planned, Routed, StepEnded, TurnEnded
 from kubefugu_core.stores import BufferedDecisions
 from kubefugu_core.stores.buffered import PendingDecision
 from kubefugu_executor.convert import event_to_proto
@@ -57,7 +57,7 @@ class Execution:
             self.recorder.note_delta(self._clock.monotonic() - self._started)
             return
         self.recorder.note(event)
-        if isinstance(event, TurnEnded | Routed):
+        if isinstance(event, TurnEnded | Routed | StepEnded | Planned | PlanFailed):
             self._metrics.note(event)
 
     def finish(self, error: BaseException | None) -> None:

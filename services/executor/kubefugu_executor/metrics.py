@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kubefugu_coordination.events import Event, Outcome, Routed, TurnEnded
+from kubefugu_coordination.events import Event, Outcome, PlanFailed, Planned, Routed, StepEnded, TurnEnded
 from kubefugu_coordination.workers import BreakerState, PoolSnapshot
+from kubefugu_core.errors import spec_of
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ROUTER_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -27,6 +28,9 @@ class ExecutorMetrics:
         )
         self._seconds = _histogram(registry, "request_seconds", "Time of a request.", _SECONDS, "mode")
         self._turns = _counter(registry, "turns", "Turns by role and outcome.", "role", "outcome")
+        self._steps = _counter(registry, "steps", "Calls of workflow steps by outcome.", "outcome")
+        self._plans = _counter(registry, "plans", "Plans: ok, repaired, or why there was none.", "outcome")
+        self._planner = _histogram(registry, "planner_seconds", "Time until a workflow was planned.", _SECONDS)
         self._router = _histogram(registry, "router_seconds", "Time until the router decided, or failed to.", _ROUTER_SECONDS)
         self._degraded = _counter(registry, "degraded", "Turns given to a fallback worker, by reason.", "reason")
         self._calls = _counter(registry, "worker_calls", "Calls of workers by outcome, or error reason.", "worker", "outcome")
@@ -62,13 +66,24 @@ class ExecutorMetrics:
             self._router.observe(event.router_ms / 1e3)
             if event.degraded:
                 self._of(self._degraded, event.degraded).inc()
+        elif isinstance(event, StepEnded):
+            self._of(self._steps, event.outcome.value).inc()
+            self._call_ended(event)
+        elif isinstance(event, Planned):
+            self._of(self._plans, "repaired" if event.repaired else "ok").inc()
+            self._planner.observe(event.duration_ms / 1e3)
+        elif isinstance(event, PlanFailed):
+            self._of(self._plans, spec_of(event.error).reason.lower()).inc()
 
     def _turn_ended(self, event: TurnEnded) -> None:
         self._of(self._turns, event.role.value, event.outcome.value).inc()
-        if event.outcome is Outcome.DECLINED:
-            self._of(self._declines, event.worker).inc()
         if event.first_token_ms is not None:
             self._of(self._first_s, event.worker).observe(event.first_token_ms / 1e3)
+        self._call_ended(event)
+
+    def _call_ended(self, event: TurnEnded | StepEnded) -> None:
+        if event.outcome is Outcome.DECLINED:
+            self._of(self._declines, event.worker).inc()
         self._of(self._tokens, event.worker, "prompt").inc(event.usage.prompt_tokens)
         self._of(self._tokens, event.worker, "completion").inc(event.usage.completion_tokens)
         if event.cost_usd:

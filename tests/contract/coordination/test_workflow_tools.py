@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.pools import CLOCK
+from support.clocks import FakeClock
 from support.routers import ScriptedRouter, decide
 from support.upstream import Script
 from support.workflows import WorkflowResult, Workflows, plan_text, said, ultra, workflows
@@ -161,15 +161,17 @@ async def test_a_repeated_resumption_answers_again(flows: Workflows) -> None:
     assert [result.answer for result in results] == ["A and B."] * 2
 
 
-async def test_an_expired_workflow_is_an_error_that_says_so(flows: Workflows) -> None:
-    assert flows.parking is not None
+async def test_an_expired_workflow_is_an_error_that_says_so(flows: Workflows, tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SqliteState(tmp_path / "expiring.db", now=clock.time)
+    flows.parking = await ParkingLot.open(store, ttl_s=60)
     flows.stage.say("alpha", calls("{}"), "A is 1.")
-    flows.parking.ttl_s = 0.01
     _, messages = await park(flows)
-    await CLOCK.sleep(0.02)
+    clock.advance(61)
     result = await flows.run(resumed(messages, "too late"))
     assert isinstance(result.error, WorkflowExpiredError)
     assert "expired" in str(result.error)
+    await store.close()
 
 
 async def test_another_tenant_cannot_resume_it_nor_find_out_that_it_exists(flows: Workflows) -> None:

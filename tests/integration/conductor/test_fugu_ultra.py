@@ -143,3 +143,15 @@ async def test_strengths_are_told_to_the_planner(tmp_path: Path) -> None:
         ) as s:
             await s.ask(execute_request(model="fugu-ultra"))
     assert "measured: essays 0.90, sums 0.20" in planner.requests[0].body["messages"][-1]["content"]
+
+
+async def test_steps_and_plans_are_counted(stand: tuple[Stand, Upstream]) -> None:
+    s, planner = stand
+    await s.ask(execute_request(model="fugu-ultra"))
+    planner.default = Script(text="no plan")
+    await s.ask(execute_request(model="fugu-ultra"))
+    value = s.app.metrics.registry.get_sample_value
+    assert value("kubefugu_executor_plans_total", {"outcome": "ok"}) == 1
+    assert value("kubefugu_executor_plans_total", {"outcome": "invalid_plan"}) == 1
+    assert value("kubefugu_executor_steps_total", {"outcome": "ok"}) == 3
+    assert value("kubefugu_executor_tokens_total", {"worker": "alpha", "kind": "prompt"}) == 11
