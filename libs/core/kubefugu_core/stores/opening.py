@@ -47,6 +47,4 @@ def _is_file(url: str) -> bool:
 def _check_redis(url: str, *, field: str) -> None:
     scheme = urlsplit(url).scheme
     if scheme not in _REDIS:
-        raise DataError(
-            f"A store's URL is sqlite:///path, redis://, rediss:// or unix://, not {scheme}.", field=field
-        )
+        raise DataError(f"A store's URL is sqlite:///path, redis://, rediss:// or unix://, not {scheme}.", field=field)
