@@ -6,6 +6,7 @@ checkpoints.jsonl. The newest line whose archive is there is where a run goes on
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Checkpoints:
             name = _name(int(line["generation"]))
             try:
                 arrays = self._run.load(name)
-            except (OSError, ValueError, EOFError) as error:
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
                 raise DataError(f"{self._file(int(line['generation']))}: damaged: {error}") from error
             if arrays is not None:
                 if _RECORD not in arrays:

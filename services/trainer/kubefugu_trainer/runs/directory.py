@@ -82,7 +82,8 @@ class RunDirectory:
         file = self.path / "checkpoints" / f"{name}.npz"
         if not file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as arrays:
+        # Read whole first: numpy leaves the file open where it is not an archive.
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
 
     def close(self) -> None:
