@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ from kubefugu_trainer.runs.progress import Reporter
 
 MAX_TOKENS = 2048
 """Length limit of a transcript in features: the router's default (max_input_tokens)."""
-_BATCH_TOKENS = 1024
+_STEP_TOKENS = 1024
 _SAVE_EVERY = 64
+"""Texts between two writes."""
+_PREFIX_CACHE_BYTES = 256 << 20
+"""Enough to keep what all texts of a format begin with (the dispatcher prompt): it is computed once."""
 FloatArray = NDArray[np.float32]
 
 
@@ -47,7 +51,7 @@ class FeatureSource:
     def engine(self) -> Engine:
         """The engine, made when first needed."""
         if self._engine is None:
-            self._engine = Engine(self.backbone, max_step_tokens=_BATCH_TOKENS)
+            self._engine = Engine(self.backbone, max_step_tokens=_STEP_TOKENS, kv_cache_bytes=_PREFIX_CACHE_BYTES)
         return self._engine
 
     @property
@@ -104,8 +108,8 @@ class FeatureSource:
         work.sort(key=lambda item: len(item[1]))
         self._reporter.start(f"features {fmt.value}, tokens", total=sum(len(ids) for _, ids in work))
         try:
-            for begin in range(0, len(work), _SAVE_EVERY):
-                part = work[begin : begin + _SAVE_EVERY]
+            for begin, end in _batches(len(work)):
+                part = work[begin:end]
                 rows = np.zeros((len(part), self.backbone.info.hidden_size), dtype=np.float32)
                 readable = [i for i, (_, ids) in enumerate(part) if ids]
                 if readable:
@@ -115,3 +119,9 @@ class FeatureSource:
                 self._reporter.advance(sum(len(ids) for _, ids in part))
         finally:
             self._reporter.finish()
+
+
+def _batches(count: int) -> list[tuple[int, int]]:
+    """One text first, so that what all begin with is cached; then batches."""
+    edges = [0, *range(1, count, _SAVE_EVERY), count]
+    return [(begin, end) for begin, end in pairwise(edges) if begin < end]

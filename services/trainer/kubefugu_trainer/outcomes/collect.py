@@ -167,7 +167,7 @@ class Collector:
             question=question_key(question.prompt),
             worker=job.worker,
             repeat=job.repeat,
-            score=0.0 if reply.declined else question.verifier.score(question.prompt, reply.text),
+            score=0.0 if reply.declined else question.score(reply.text),
             declined=reply.declined,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,

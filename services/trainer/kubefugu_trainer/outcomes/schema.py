@@ -9,7 +9,7 @@
 | `slice` | string, optional | second label, only for reports |
 | `cost:<worker>` | number >= 0, optional | US dollars of one answer |
 | `tokens:<worker>` | number >= 0, optional | tokens of one answer, prompt included |
-| `repeats:<worker>` | list of numbers in [0, 1], optional | the measurements behind the score; they allow the cross-fitted oracle |
+| `repeats:<worker>` | list of numbers in [0, 1], optional | the measurements behind the score, for the cross-fitted oracle |
 | `provenance` | string, optional | where the row comes from |
 
 Provenance of the whole table is parquet's key-value metadata under `kubefugu.provenance`, or `<table>.provenance.json` beside a

@@ -9,6 +9,8 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-−–]?\s?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?<=\d)(?:\s?(?:[eE]|[×x*]\s?10\s?(?:\^|\*\*))\s?\{?[-−+]?\d+\}?)?"
     r"(?:\s?/\s?[-−]?\d+(?:\.\d+)?)?"
 )
+_TERM_BEFORE = re.compile(r"(?:\d|\)|(?<![A-Za-z])[A-Za-z])\s*$")
+"""What makes a following minus a subtraction: a number, a closing bracket or a one-letter variable."""
 _LATEX_FRACTION = re.compile(r"\\[dt]?frac\{([-−]?\d+)\}\{([-−]?\d+)\}")
 
 
@@ -31,11 +33,7 @@ def numbers_in(text: str) -> list[float]:
     values = []
     for match in _NUMBER.finditer(text):
         token = match.group(0)
-        if (
-            token[0] in "-−–"
-            and re.search(r"[\w)]\s*$", text[: match.start()])
-            and not re.search(r"(?:\b(?:is|or|and|to|by|of|at|equals|approximately|about|answer)|=)\s*$", text[: match.start()])
-        ):
+        if token[0] in "-−–" and _TERM_BEFORE.search(text[: match.start()]):
             token = token[1:]
         value = parse_number(token)
         if value is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,16 @@ class Question:
     """Set of templates."""
     verifier: Verifier
     """Checks a reply."""
+
+    def score(self, reply: str) -> float:
+        """Score of a reply; what it merely repeats of the question is left out first."""
+        return self.verifier.score(self.prompt, without_echo(self.prompt, reply))
+
+
+def without_echo(prompt: str, reply: str) -> str:
+    """The reply without the question, where it repeats that word for word."""
+    pattern = r"\s+".join(re.escape(word) for word in prompt.split())
+    return re.sub(pattern, " ", reply, flags=re.IGNORECASE).strip() if pattern else reply
 
 
 Generator = Callable[[np.random.Generator, Phrasing], Question]

@@ -30,6 +30,10 @@ _AFTER = {
 }  # fmt: skip
 
 
+_CARELESS = 0.1
+"""Share of questions with a small first letter, and of questions without a final mark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Templates of one topic; `seen` and `new` share none."""
@@ -42,15 +46,21 @@ class Wording:
             raise ValueError("a wording needs two disjoint, non-empty sets of templates")
 
     def say(self, rng: np.random.Generator, phrasing: Phrasing, slots: Mapping[str, object], *, plain: bool = False) -> str:
-        """Fill a template; unless `plain`, sometimes with words before and after."""
+        """Fill a template; unless `plain`, sometimes with words around it, a small first letter or no final mark."""
         templates = self.seen if phrasing is Phrasing.SEEN else self.new
         text = pick(rng, templates).format(**slots)
         if plain:
             return text
         before, after = pick(rng, _BEFORE[phrasing]), pick(rng, _AFTER[phrasing])
-        if before.endswith((", ", "- ")) and len(text) > 1 and text[1].islower():
-            text = text[0].lower() + text[1:]
+        if before.endswith((", ", "- ")) or rng.random() < _CARELESS:
+            text = _uncapitalised(text)
+        if not after and rng.random() < _CARELESS:
+            text = text.rstrip("?.!")
         return f"{before}{text}{after}"
+
+
+def _uncapitalised(text: str) -> str:
+    return text[0].lower() + text[1:] if len(text) > 1 and text[1].islower() else text
 
 
 def pick(rng: np.random.Generator, items: Sequence[_T]) -> _T:
