@@ -69,6 +69,17 @@ def test_no_text_crashes_an_engine(name: str, sandbox: Sandbox, runner: asyncio.
     check()
 
 
+@pytest.mark.parametrize("word", ["CENTIMETERS", "aaaaaaaaaaaa", "1,000", "(x)", "and ", "Ann is taller than ", "P -> "])
+@pytest.mark.parametrize("name", list(ENGINES))
+def test_repetition_does_not_explode(name: str, word: str, sandbox: Sandbox, runner: asyncio.Runner) -> None:
+    """Patterns that can match a text in many ways would take for ever."""
+    if engine(name) is None:
+        pytest.skip(f"the engine {name} cannot be loaded here")
+    for text in (f"{word} " * 12 + "in 2 METERS?", word * 30, f"What is {word} {word} {word} {word} of it?"):
+        reply = runner.run(sandbox.answer(name, Question(text=text)))
+        assert "within" not in getattr(reply, "reason", "")
+
+
 HARD = (
     "expand (a+b+c+x+y+z)^150",
     "what is 9^9^9^9",

@@ -10,15 +10,15 @@ _WORDS = frozenset(
     appreciate's appreciated are asap ask asked asking asks assignment at be been been's best boss bother bothering brief
     briefly brother but bye can cheers class clue colleague cool could curiosity curious dad daughter day dear did do does
     don't dont easy evening everyone exam excuse exercise father favor favour figure find fine first folks for forward
-    friend friends from good got grateful great greetings guys had has have hello help helped helping here hey hi hiya hmm
-    homework hope hoping howdy husband i i'd i'm i've idea ideas if im in is it ive just keep kids kindly know knows last
-    let let's lets like little long looking love many may me might mind minute mom moment more morning mother much must my
-    need needs next nice no not now of ok okay on one only our out pardon perfect please pls plz possible problem problems
-    professor puzzle q question questions quick quickly quiz random really regards reply respond response riddle right
-    school sec second short should simple sincerely sister small so somebody someone something son soon sorry struggling
-    stuck take task teacher team tell telling test thank thanks that the then there these thing thinking this thoughts thx
-    time to today told trivia trying ty u uh um understand us very want wanted wants was we we're well were wife will with
-    wonder wonderful wondering work would would'd yo you your
+    friend friends from good got grateful great greetings guys had has have hello help helped helping here here's hey hi
+    hiya hmm homework hope hoping howdy husband i i'd i'm i've idea ideas if im in is it ive just keep kids kindly know
+    knows last let let's lets like little long looking love many may me might mind minute mom moment more morning mother
+    much must my need needs next nice no not now of ok okay on one only our out pardon perfect please pls plz possible
+    problem problems professor puzzle q question questions quick quickly quiz random really regards reply respond response
+    riddle right school sec second short should simple sincerely sister small so somebody someone something son soon sorry
+    struggling stuck take task teacher team tell telling test thank thanks that the then there there's these thing thinking
+    this thoughts thx time to today told trivia trying ty u uh um understand us very want wanted wants was we we're well
+    were wife will with wonder wonderful wondering work would would'd yo you your
     """.split()  # noqa: SIM905
 )
 _ASKS = re.compile(r"^(?:what|which|who|whose|where|when|why|how|is|are|was|were|define|name|list|find|give)\b", re.IGNORECASE)

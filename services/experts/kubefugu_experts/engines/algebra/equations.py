@@ -144,6 +144,9 @@ def _one(equation: Any, by: Expr, rounding: Rounding) -> str | None:
     if by not in difference.free_symbols:
         holds = sympy.simplify(difference) == 0
         return f"Every {by} solves the equation." if holds else f"There is no solution for {by}."
+    if difference.has(sympy.Abs):  # solved over the reals
+        real = sympy.Symbol(str(by), real=True)
+        difference, by = difference.subs(by, real), real
     solutions = sympy.solve(difference, by)
     if len(difference.free_symbols) == 1 and not solutions and sympy.simplify(difference) == 0:
         return f"Every {by} solves the equation."

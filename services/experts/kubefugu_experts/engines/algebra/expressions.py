@@ -173,7 +173,7 @@ _ARITHMETIC = re.compile(
     r"(?:(?:arithmetic |math(?:ematical)? |multiplication |division |addition |subtraction |"
     r"complex )*(?:problem|expression|calculation|operation|sum|computation|numbers?|"
     r"multiplication|division|addition|subtraction|exponentiation)s?)?(?: of)? ?:? ?(.+?)"
-    r"(?: (?:equal|equals|make|makes|give|gives|come to|is|be|=)+)?[ =?]*$",
+    r"(?: (?:equal|equals|make|makes|give|gives|come to|is|be|=|is how much|is what|equals what|makes what))?[ =?]*$",
     re.IGNORECASE,
 )
 

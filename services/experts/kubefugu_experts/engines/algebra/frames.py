@@ -30,7 +30,7 @@ def read_formula(text: str, variables: tuple[str, ...] = ()) -> Formula:
         text = match[1]
     tree = parse(to_notation(text))
     names = tuple(sorted(symbols(tree) | (set(variables) & _letters(text))))
-    return Formula(to_sympy(tree, variables), names, decimal=bool(re.search(r"\d\.\d|\.\d", text)))
+    return Formula(to_sympy(tree, variables), names, decimal=bool(re.search(r"\.\d|%|\bpercent\b", text)))
 
 
 _NOUNS = re.compile(

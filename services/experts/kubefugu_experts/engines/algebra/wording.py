@@ -28,6 +28,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
     (rf"\b(?:divide|dividing) {_TERM} by {_TERM}", r"(\1/\2)"),
     (rf"\b(?:divide|dividing) {_TERM} into {_TERM}", r"(\2/\1)"),
     (rf"\b(?:raise|raising) {_TERM} to (?:the )?(?:power (?:of )?)?{_TERM}(?: power)?", r"(\1^\2)"),
+    (r"\b(\d+) choose (\d+)\b", r"binomial(\1,\2)"),
     (rf"\bsquare root of {_TERM}", r"sqrt(\1)"),
     (rf"\bcube root of {_TERM}", r"cbrt(\1)"),
     (rf"\b(\d+)(?:st|nd|rd|th) root of {_TERM}", r"root(\2,\1)"),

@@ -292,7 +292,9 @@ def weekdays_in_month(reading: Reading, now: datetime) -> str | None:
 
 
 def days_in_month(reading: Reading, now: datetime) -> str | None:
-    """How many days does February 2024 have?"""
+    """How many days does February 2024 have? What is its last day?"""
+    if reading.ordinals not in ([], [-1]):
+        return None
     year, month = reading.months[0]
     year = year or (reading.years[0] if reading.years else None)
     name = MONTHS[month - 1].capitalize()
@@ -302,7 +304,7 @@ def days_in_month(reading: Reading, now: datetime) -> str | None:
     else:
         where = f"{name} {year}" if year else name
     days = calendar.monthrange(year or _COMMON_YEAR, month)[1]
-    if re.search(r"last (?:day|date)|end of", reading.skeleton):
+    if reading.ordinals == [-1] or re.search(r"last (?:day|date)|end of", reading.skeleton):
         return f"The last day of {where} is {name} {days}{f', {year}' if year else ''}."
     if year is None and month == 2:
         return "February has 28 days, and 29 days in a leap year."
@@ -338,6 +340,32 @@ def _leap_reason(year: int) -> str:
     if year % 100:
         return "divisible by 4"
     return "divisible by 400" if year % 400 == 0 else "divisible by 100 but not by 400"
+
+
+def days_in_kind_of_year(reading: Reading, now: datetime) -> str | None:
+    """How many days does a leap year have?"""
+    leap_year = re.search(r"(?<!non )(?<!not a )leap year", reading.skeleton)
+    return f"A {'leap' if leap_year else 'common'} year has {366 if leap_year else 365} days."
+
+
+def next_leap_from_now(reading: Reading, now: datetime) -> str | None:
+    """When is the next leap year?"""
+    step = 1 if "next" in reading.skeleton else -1
+    year = now.year + step
+    while not calendar.isleap(year):
+        year += step
+    return f"Counted from {now.year}, it is {year}."
+
+
+def days_until(reading: Reading, now: datetime) -> str | None:
+    """How many days are left until Christmas 2026, from today?"""
+    day = _date(reading.days[0], year=now.year)
+    if reading.days[0].today:
+        return None
+    gap = ((day.date() if isinstance(day, datetime) else day) - now.date()).days
+    if gap < 0:
+        return None if reading.days[0].year else f"Counted from today, it was {count(-gap, 'day')} ago."
+    return f"Counted from today, there are {count(gap, 'day')}."
 
 
 def has_days(reading: Reading, now: datetime) -> str | None:

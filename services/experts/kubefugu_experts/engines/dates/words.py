@@ -83,7 +83,7 @@ VOCABULARY = frozenset(
         "query video system database flight train movie film class lesson scheduled project deadline due recurs recur "
         "anniversary holiday holidays celebrated celebrate observed same which's feast written write format yyyy-mm-dd convert "
         "into express expressed mm/dd/yyyy dd/mm/yyyy standard 8601 iso-8601 am pm morning evening afternoon ordinal position "
-        "jump jumps skip occurrences numerically weekends going give show state provide where whether lie lies over across during want know get got make makes would've exactly? per each every any all another same "
+        "normal regular ordinary non-leap non jump jumps skip occurrences numerically weekends going give show state provide where whether lie lies over across during want know get got make makes would've exactly? per each every any all another same "
         "forward backward forwards backwards ahead back add's see answer result following's yet already old's we'll i'll"
     ).split()
 )

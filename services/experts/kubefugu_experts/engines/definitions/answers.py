@@ -50,6 +50,13 @@ class Lexicon:
         """Part of speech -> lemma."""
         return self._wordnet.lemmas(text)
 
+    def is_common_noun(self, text: str) -> bool:
+        """True where the first noun sense is written in lower case: an oboe, but not the Good Book."""
+        lemma = self.lemmas(text).get("n")
+        if lemma is None:
+            return False
+        return any(word.replace(" ", "_") == lemma for word in self._wordnet.senses(lemma, "n")[0].words)
+
     def answer(self, kind: str, words: list[Word], pos: tuple[str, ...], count: int | None) -> Reply | None:
         """The reply to a kind of question; None where it does not fit after all."""
         return self._kinds[kind](words, pos, count)

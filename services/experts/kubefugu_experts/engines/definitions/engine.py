@@ -72,7 +72,7 @@ class DefinitionsEngine:
             or term in NOT_WORDS_EITHER
         ):
             return None
-        if "article" in match.re.groupindex and "n" not in self._lexicon.lemmas(term):
+        if "article" in match.re.groupindex and not self._lexicon.is_common_noun(term):
             return None
         lemmas = self._lexicon.lemmas(term)
         return Word(term, lemmas) if lemmas else None

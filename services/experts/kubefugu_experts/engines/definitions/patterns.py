@@ -66,6 +66,7 @@ _FRAMES: tuple[tuple[str, str], ...] = (
     ("definition", r"(?:please )?(?:define|definition|meaning|dictionary|explain (?:the )?(?:meaning|definition|sense|word|term|what))(?: for| of| to| me| what| the (?:meaning|sense|definition) of)* ?:? {w}(?: means?| is| for me| to me)?"),
     ("definition", rf"{_LEAD}{_DEFINITION}(?: of| for| behind| to) {{w}}"),
     ("definition", r"(?:what|wat|wht) (?:exactly |actually |really )?(?:does|do|dose|did|is|would) {w} (?:exactly |actually |really |even |usually )?(?:mean|means|meaning|signify|denote|refer to|stand for|meant)(?: exactly| really| as an? (?P<pos>noun|verb|adjective|adverb))?"),
+    ("definition", r"what does it mean (?:to be|to|if (?:something|someone) is|when (?:something|someone) is|for (?:something|someone) to be) {w}"),
     ("definition", r"what (?:exactly |actually )?{w} (?:means|signifies|denotes|is|refers to)"),
     ("definition", r"what (?:exactly )?(?:is|are|does one|do we|do you|do people|does it) (?:meant|understood|mean|understand)(?: when (?:someone|people|you|we) (?:says?|is|are|to be))?(?: by| with| to be| it) {w}"),
     ("definition", r"what (?:do|does|did) (?:people|we|they|you|someone|somebody|one) (?:usually |really )?mean (?:when (?:they|we|you|someone|people|he|she|somebody) says?|by(?: saying)?|with) {w}"),

@@ -242,7 +242,9 @@ def _users_of(code: str, atlas: Atlas) -> str | None:
 
 
 def language(reading: Reading, atlas: Atlas) -> str | None:
-    """The languages of a country, the most important first."""
+    """The languages of a country, the most important first; the countries of a language."""
+    if reading.has("countries|nations") or (reading.has("country|nation|where") and not reading.has("in|of")):
+        return _speakers_of(reading, atlas)
     found = countries_of(reading, atlas)
     if not found or reading.continents:
         return None
@@ -255,6 +257,18 @@ def language(reading: Reading, atlas: Atlas) -> str | None:
             f"The main language of {country.spoken} is {names[0]}{f'; also spoken: {join(names[1:5])}' if names[1:] else ''}."
         )
     return " ".join(sentences)
+
+
+def _speakers_of(reading: Reading, atlas: Atlas) -> str | None:
+    """Countries whose first language it is."""
+    if len(reading.places) != 1 or reading.continents:
+        return None
+    name = reading.places[0].text.capitalize()
+    codes = {code for code, language_name in LANGUAGES.items() if language_name == name}
+    speakers = sorted(
+        country.name for country in atlas.countries.values() if country.languages[:1] and country.languages[0] in codes
+    )
+    return f"{name} is the main language of {join(speakers)}." if speakers else None
 
 
 def phone(reading: Reading, atlas: Atlas) -> str | None:

@@ -116,6 +116,7 @@ def _names(text: str) -> frozenset[str]:
     found = {word.lower() for word in re.findall(r"(?<![.?!:] )(?<!^)\b([A-Z][a-z]+)\b", text)}
     found |= {word.lower() for word in re.findall(r"\b([A-Za-z]+) (?:is|was|isn't) (?:not )?(?:an? )?[a-z]", text)}
     found |= {word.lower() for word in re.findall(r"\b(?:[Ii]s|[Ww]as|[Mm]ust) ([A-Za-z]+) ", text)}
+    found |= {word.lower() for word in re.findall(r"\b(?:[Dd]oes|[Dd]id|[Cc]an|[Ww]ill) ([A-Z][a-z]+) ", text)}
     return frozenset(found - NO_NAMES)
 
 

@@ -6,7 +6,7 @@ import re
 
 import z3
 
-from kubefugu_experts.engines.logic.sentences import NotUnderstoodError, singular
+from kubefugu_experts.engines.logic.sentences import NotUnderstoodError, verb_stem
 from kubefugu_experts.engines.logic.solving import Bool
 
 _EMPTY = frozenset(
@@ -91,18 +91,6 @@ _OR = re.compile(r"^(.+?),? or (.+)$")
 _AND = re.compile(r"^(?:both )?(.+?),? (?:and|but) (.+)$")
 
 
-def stem(word: str) -> str:
-    """A word's key: rains, raining and rained are the same."""
-    word = singular(word)
-    for ending in ("ing", "ed"):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
-            word = word.removesuffix(ending)
-            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl":
-                word = word[:-1]
-            break
-    return word.removesuffix("e") if len(word) > 3 else word
-
-
 def proposition(text: str) -> Bool:
     """A sentence as a formula over atoms. Raises NotUnderstoodError."""
     text = " ".join(text.lower().strip(" .,;:?!\"'").split())
@@ -141,7 +129,7 @@ def atom(text: str) -> Bool:
     """A simple sentence, perhaps negated."""
     negated = bool(_NOT.search(text))
     text = _NOT.sub(" ", text)
-    words = [stem(word) for word in re.findall(r"[a-z'-]+", text) if word not in _EMPTY]
+    words = [verb_stem(word) for word in re.findall(r"[a-z'-]+", text) if word not in _EMPTY]
     if not words or len(words) > 7 or re.search(r"\b(?:who|what|which|why|how|where|when)\b", text):
         raise NotUnderstoodError(text)
     holds = z3.Bool("atom:" + " ".join(words))

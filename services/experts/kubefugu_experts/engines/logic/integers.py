@@ -47,6 +47,10 @@ _ASK = re.compile(
     rf"both hold|satisfied))?$",
     re.IGNORECASE,
 )
+_NAMES_FIRST = re.compile(
+    r"^(find|determine|give|pick) ((?:[a-zA-Z](?:, and |, | and ))*[a-zA-Z]),? ((?:positive |non-?negative )?integers)",
+    re.IGNORECASE,
+)
 _OVER = re.compile(
     rf"^(?:solve|find(?: the| all| all the)? (?:integer )?solutions? (?:of|to|for)|"
     rf"satisfy)(?: the)?(?: system| equations?| constraints?|"
@@ -75,6 +79,11 @@ _SUM_DIFFERENCE = re.compile(
     r" equals)? (-?\d+)$",
     re.IGNORECASE,
 )
+_SUM_AND_PRODUCT = re.compile(
+    r"^(?:two|2) (?:positive )?(?:integers|numbers|whole numbers) (?:sum|add up|add) to (-?\d+)(?: and|,) (?:their )?"
+    r"(product|difference) (?:is|equals|of) (-?\d+)[.,;]? (?:what|which|find|name|determine).*$",
+    re.IGNORECASE,
+)
 _CONSECUTIVE = re.compile(
     r"^(?:(?:find|what are|which are) )?(?:the )?(two|three|four|2|3|4) consecutive (even |"
     r"odd )?(?:integers|numbers|whole numbers) (?:whose|with|that|have|having)(?: an?| the)* (sum|"
@@ -93,6 +102,7 @@ _HEADS = re.compile(
 def solve(text: str) -> str | None:
     """Find positive integers x and y with x + y = 10 and x - y = 2."""
     text = words_to_digits(text)
+    text = _NAMES_FIRST.sub(r"\1 \3 \2", text)
     if reply := _worded(text):
         return reply
     if match := _WHERE.match(text):
@@ -124,6 +134,7 @@ def solve(text: str) -> str | None:
 
 def _worded(text: str) -> str | None:
     x, y = z3.Int("x"), z3.Int("y")
+    text = _SUM_AND_PRODUCT.sub(r"two integers with sum \1 and \2 \3", text)
     if match := _SUM_DIFFERENCE.match(text):
         made = {"sum": x + y, "difference": x - y, "product": x * y}
         found = model([made[match[1].lower()] == int(match[2]), made[match[3].lower()] == int(match[4]), x >= y])

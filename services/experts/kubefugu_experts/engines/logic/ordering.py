@@ -8,8 +8,9 @@ from itertools import pairwise
 import z3
 
 from kubefugu_experts.engines.logic.solving import Bool, entails, satisfiable
-from kubefugu_experts.engines.logic.words import SCALE, SUPERLATIVES
+from kubefugu_experts.engines.logic.words import FILLERS, SCALE, SUPERLATIVES
 
+_BEATS = re.compile(r"\b([A-Z][a-zA-Z]*) (?:beat|beats|defeated|outran|overtook|won against|outscored) ([A-Z][a-zA-Z]*)\b")
 _BEFORE = r"(?:before|ahead of|earlier than|in front of|sooner than|to the left of|left of|above)"
 _AFTER = r"(?:after|behind|later than|to the right of|right of|below)"
 _NAME = r"([A-Z][a-zA-Z]*)"
@@ -59,12 +60,6 @@ _QUESTION = re.compile(
     r"(?:^|[.;!?,]\s+)((?:(?:[Ss]o|[Tt]hen),? )?(?:[Ww]ho|[Ww]hich|[Ww]hat|(?:[Ii]s|[Ww]as|[Dd]id) [A-Z]\w*"
     r"|[Oo]rder|[Rr]ank|[Aa]rrange|[Ss]ort|[Ll]ist|[Pp]ut|[Nn]ame|[Tt]ell|[Ff]ind|[Gg]ive|[Ss]ay|[Cc]an you)\b.*)$"
 )
-_LEFT_OVER = re.compile(
-    r"^(?:[\s.,;!?:]|and|but|while|in a (?:race|line|row|queue)|there are \w+ (?:people|friends|"
-    r"runners|children|persons|students|siblings|kids)|three|four|five|friends|people|the|who|"
-    r"also|however|if|given|that|then|so|than|of|them|all|everyone|nobody|tied|no ties|race|line|"
-    r"contest|a|in|is|was|are|standing|sitting|[A-Z][a-zA-Z]*)*$"
-)
 
 
 def solve(text: str) -> str | None:
@@ -102,9 +97,11 @@ def _facts(text: str) -> tuple[list[tuple[str, str]], str]:
         facts.append((first, second) if SCALE[word] > 0 else (second, first))
     for first, relation, second in _PLACED.findall(stated):
         facts.append((first, second) if re.fullmatch(_BEFORE, relation) else (second, first))
+    facts += _BEATS.findall(stated)
+    stated = _BEATS.sub(" ", stated)
     rest = _PLACED.sub(" ", _COMPARED.sub(" ", _CHAIN.sub(" ", stated)))
     unexplained = _ENDS.sub(" ", rest)
-    if not _LEFT_OVER.match(unexplained):
+    if any(word.lower() not in FILLERS and not word[0].isupper() for word in re.findall(r"[^\W\d_]+", unexplained)):
         return [], rest
     words = {word for _, _, word, _ in _COMPARED.findall(stated)}
     return (facts if len({abs(SCALE[word]) for word in words} or {1}) == 1 else []), rest

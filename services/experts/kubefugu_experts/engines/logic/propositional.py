@@ -363,7 +363,7 @@ def entailment(text: str) -> str | None:
             return "The premises contradict each other, so everything follows from them."
         follows = entails([premise.z3 for premise in premises], conclusion.z3)
         if follows:
-            return f"Yes, {conclusion.text} follows."
+            return "Yes, it follows."
         refuted = entails([premise.z3 for premise in premises], z3.Not(conclusion.z3))
         return f"No, {conclusion.text} does not follow{': it is false whenever the premises hold' if refuted else ''}."
     return None

@@ -111,6 +111,10 @@ _IF_CLASS = re.compile(
 )
 _SINGULAR = re.compile(rf"^([a-z]+(?:[ -][a-z]+)?) {_BE} ({_NEGATED} )?(.+)$")
 _VERBAL = re.compile(r"^(all|every|each|some|no) ([a-z]+) ((?!are\b|is\b|of\b|that\b|who\b|in\b)[a-z]+(?: [a-z]+){0,3})$")
+_NAMED_VERB = re.compile(
+    rf"^([a-z]+) (?!{_BE}\b)(?:(does not|did not|do not|cannot|can not|never) |can |will )?"
+    r"([a-z]+)(?: ([a-z]+(?: [a-z]+){0,2}))?$"
+)
 _BARE_PLURAL = re.compile(rf"^([a-z]+s|people|men|women|children|fish|mice|sheep) are ({_NEGATED} )?(.+)$")
 
 
@@ -134,11 +138,14 @@ def categorical(text: str, world: World, names: frozenset[str]) -> Bool:
         return world.all_are(term(match[1]), term(match[3]), negated=bool(match[2]))
     if match := _UNIVERSAL_CAN.match(text):
         return world.all_are(term(match[1]), _verb(match[2], match[3]))
+    if (match := _NAMED_VERB.match(text)) and match[1] in names:
+        holds = world.has(_verb(match[3], match[4] or ""), world.named(match[1]))
+        return z3.Not(holds) if match[2] else holds
     if (match := _SINGULAR.match(text)) and match[1] in names:
         holds = world.has(term(match[3]), world.named(match[1]))
         return z3.Not(holds) if match[2] else holds
     if match := _VERBAL.match(text):
-        predicate = _verb(*(match[3].partition(" ")[::2])) if " " in match[3] else singular(match[3])
+        predicate = _verb(*(match[3].partition(" ")[::2]))
         if match[1] in ("all", "every", "each"):
             return world.all_are(term(match[2]), predicate)
         if match[1] == "no":
@@ -150,7 +157,20 @@ def categorical(text: str, world: World, names: frozenset[str]) -> Bool:
 
 
 def _verb(verb: str, rest: str) -> str:
-    return f"{singular(verb)} {term(rest)}"
+    """The key of what somebody does: barks, bark and barked are the same."""
+    return f"{verb_stem(verb)} {term(rest)}" if rest else verb_stem(verb)
+
+
+def verb_stem(word: str) -> str:
+    """A verb's key: rains, raining and rained are the same."""
+    word = singular(word)
+    for ending in ("ing", "ed"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            word = word.removesuffix(ending)
+            if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "sl":
+                word = word[:-1]
+            break
+    return word.removesuffix("e") if len(word) > 3 else word
 
 
 _ASKED = (
@@ -174,6 +194,8 @@ def question_as_statement(text: str, names: frozenset[str]) -> list[str]:
         if first[0] in names:
             rest = " ".join([*first[1:], match[2]])
             statements.append(f"{first[0]} is {rest}")
+    if (match := re.match(r"^(?:does|did|can|will|do) ([a-z]+) (.+)$", text)) and match[1] in names:
+        statements.append(f"{match[1]} {match[2]}")
     if match := re.match(r"^(?:are|is) (all|every|each|some|no|any) (?:of the )?(.+)$", text):
         words = match[2].split()
         quantifier = "all" if match[1] == "any" else match[1]

@@ -35,3 +35,10 @@ NO_NAMES = frozenset(
     given premise conclusion both everyone someone everything something nothing nobody a an""".split()
 )
 """Words that may stand where a name does, capitalised or before "is a", and are none."""
+
+FILLERS = frozenset(
+    """and but while in a an race line row queue there are three four five six friends people children students siblings kids persons
+    runners the who also however if given that then so than of them all everyone nobody tied no ties contest is was standing
+    sitting finished some two among their group class team family compare compared""".split()
+)
+"""Words between the statements of an order that say nothing about it."""

@@ -55,7 +55,7 @@ class UnitsEngine:
             return Answer(str(error)) if asked else Declined(NOT_MINE)
         except (pint.PintError, OverflowError, ZeroDivisionError, ValueError):
             return Declined("I cannot compute with these units.")
-        return Answer(found) if found else Declined(NOT_MINE)
+        return Answer(found[0].upper() + found[1:]) if found else Declined(NOT_MINE)
 
     def _first(self, reading: Reading, rounding: Rounding) -> str | None:
         for rule in RULES:
