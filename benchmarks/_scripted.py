@@ -2,8 +2,9 @@
 
     python benchmarks/_scripted.py --planner-ms 150
 
-Prints its port. A prompt that holds `PLAN` and a plan is answered by that plan; any other by a sentence, after the seconds that
-its last message names (`wait 0.25`).
+Prints its port. The model `planner` answers with the plan that stands behind `PLAN` in its prompt; any other model with a
+sentence, after the seconds that end its last message (`wait 0.25`). Built on a bare asyncio protocol, so that what a benchmark
+measures is not this.
 """
 
 from __future__ import annotations
@@ -11,48 +12,73 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+from typing import cast
 
+import httptools
+import orjson
 import uvloop
-from aiohttp import web
 
-_WAIT = re.compile(r"wait ([0-9.]+)")
+_WAIT = re.compile(r"wait ([0-9.]+)$")
 _PLAN = re.compile(r"(?s)PLAN\n(model_id: .*?\nsubtasks: .*?\naccess_list: [^\n]*)")
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
-def handler(planner_s: float) -> web.Handler:
-    async def answer(request: web.Request) -> web.Response:
-        body = await request.json()
-        asked = body["messages"][-1]["content"]
-        plan = _PLAN.search(asked)
-        await asyncio.sleep(planner_s if plan else float(_WAIT.search(asked).group(1)))
-        message = {"role": "assistant", "content": plan.group(1) if plan else "What was asked for, in one sentence."}
+class Worker(asyncio.Protocol):
+    """One connection: answers each request when its time has come."""
+
+    def __init__(self, planner_s: float) -> None:
+        self._planner_s = planner_s
+        self._parser = httptools.HttpRequestParser(self)
+        self._body: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._body = []
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        request = orjson.loads(b"".join(self._body))
+        asked, model = request["messages"][-1]["content"], request["model"]
+        found = (_PLAN if model == "planner" else _WAIT).search(asked)
+        if found is None:
+            raise SystemExit(f"{model} was asked something else: {asked[-200:]}")
+        seconds = self._planner_s if model == "planner" else float(found.group(1))
+        text = found.group(1) if model == "planner" else "What was asked for, in one sentence."
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         completion = {
             "id": "chatcmpl-scripted",
             "object": "chat.completion",
             "created": 1,
-            "model": body["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "model": model,
+            "choices": [choice],
             "usage": {"prompt_tokens": 40, "completion_tokens": 10, "total_tokens": 50},
         }
-        return web.json_response(completion)
+        body = orjson.dumps(completion)
+        asyncio.get_running_loop().call_later(seconds, self._write, _HEAD % len(body) + body)
 
-    return answer
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description="Workers and a planner with scripted latencies.")
     parser.add_argument("--planner-ms", type=float, default=150.0)
     options = parser.parse_args()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", handler(options.planner_ms / 1000))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
-    await site.start()
-    print(site._server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.Event().wait()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Worker(options.planner_ms / 1000), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as asyncio_runner:
-        asyncio_runner.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

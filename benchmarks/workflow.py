@@ -80,25 +80,28 @@ async def run_task(stub: executor_pb2_grpc.ExecutorServiceStub, task: Task, numb
         ended += response.HasField("step_ended")
         done = done or response.HasField("done")
     wall_s = time.perf_counter() - started
-    if not done or ended != STEPS:
-        raise SystemExit(f"request {number}: {ended} of {STEPS} steps ended, done: {done}")
+    if not done or ended != STEPS or wall_s < task.critical_s:
+        told = f"{ended} of {STEPS} steps ended, done: {done}, {wall_s:.3f} s for a critical path of {task.critical_s:.3f} s"
+        raise SystemExit(f"request {number}: {told}")
     return wall_s
 
 
 async def measure(target: str, tasks: list[list[Task]], processes: list[psutil.Process]) -> tuple[list[list[float]], float]:
-    """Wall times of each round (the first one warms up and is not counted), and CPU seconds of executor and Conductor."""
+    """Wall times of each client's plans, and CPU seconds of executor and Conductor."""
     async with open_channel(target) as channel:
         stub = executor_pb2_grpc.ExecutorServiceStub(channel)
         await stub.ListModels(executor_pb2.ListModelsRequest(), timeout=60, wait_for_ready=True)
-        walls, number, cpu_s = [], 0, 0.0
-        for round_number, batch in enumerate([tasks[0], *tasks]):
-            before = sum(_cpu_s(process) for process in processes)
-            found = await asyncio.gather(*(run_task(stub, task, number + index) for index, task in enumerate(batch)))
-            number += len(batch)
-            if round_number:
-                walls.append(found)
-                cpu_s += sum(_cpu_s(process) for process in processes) - before
-        return walls, cpu_s
+        # Connections to planner and workers are opened before anything is measured.
+        await asyncio.gather(*(run_task(stub, mine[0], 10**6 + number) for number, mine in enumerate(tasks)))
+
+        async def client(number: int, mine: list[Task]) -> list[float]:
+            # Clients don't begin at the same instant; from then on each has one plan under way all the time.
+            await asyncio.sleep(number / len(tasks))
+            return [await run_task(stub, task, number * 1000 + index) for index, task in enumerate(mine)]
+
+        before = sum(_cpu_s(process) for process in processes)
+        walls = await asyncio.gather(*(client(number, mine) for number, mine in enumerate(tasks)))
+        return walls, sum(_cpu_s(process) for process in processes) - before
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -149,10 +152,10 @@ def figures(tasks: list[list[Task]], walls: list[list[float]], cpu_s: float) -> 
     }
 
 
-def run(rounds: int) -> dict[str, float]:
+def run(plans: int) -> dict[str, float]:
     """Start everything, measure, stop everything."""
     random = np.random.default_rng(SEED)
-    tasks = [[make_task(random) for _ in range(CONCURRENT)] for _ in range(rounds)]
+    tasks = [[make_task(random) for _ in range(plans)] for _ in range(CONCURRENT)]
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         scripted = stack.enter_context(
@@ -179,7 +182,7 @@ def run(rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Wall time of workflows against their critical path.")
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 10")
+    parser.add_argument("--quick", action="store_true", help="3 plans of each client instead of 10")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     result = {name: round(value, 4) for name, value in run(3 if options.quick else 10).items()}
