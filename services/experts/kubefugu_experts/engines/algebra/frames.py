@@ -1,4 +1,4 @@
-"""Small helpers that the algebra commands share: pulling variables, points and bounds out of a request."""
+"""What the algebra commands share: pulling variables, points and bounds out of a request."""
 
 from __future__ import annotations
 
