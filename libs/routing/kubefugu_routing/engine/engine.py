@@ -103,14 +103,22 @@ class Engine:
         """Hidden states entering a layer, one tensor (tokens - 1, d) a sequence, to be reused by `features_from`."""
         return partial.entering_states(self._params, self._rotary, batch, layer)
 
-    def features_from(self, states: SequenceOf[torch.Tensor], layer: int, matrices: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def features_from(
+        self,
+        states: SequenceOf[torch.Tensor],
+        layer: int,
+        matrices: Mapping[str, torch.Tensor],
+        *,
+        factored: Mapping[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    ) -> torch.Tensor:
         """Features (n, d) float32 from states entering `layer` with its matrices replaced; differentiable in `matrices`.
 
-        `svf.apply.layer_matrices` makes them from deltas; embedding offsets can't be applied here.
+        `svf.apply.layer_matrices` makes them from deltas; embedding offsets can't be applied here. `factored`: matrices given
+        as (right (r, columns), left (rows, r)) with W' = left @ right, which is cheaper for few tokens.
         """
         if self._packed:
             raise ValueError("a packed engine only decides; open one without `pack` to train")
-        return partial.features_from(self._params, self._rotary, states, layer, matrices)
+        return partial.features_from(self._params, self._rotary, states, layer, matrices, factored)
 
     # --- variants ------------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,10 @@ def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
 
 
 def _linear(x: Tensor, layer: LayerParams, name: str) -> Tensor:
+    factors = layer.factored.get(name)
+    if factors is not None:
+        right, left = factors
+        return functional.linear(functional.linear(x, right), left, layer.biases.get(name))
     packed = layer.packed.get(name)
     if packed is not None:
         return packed_linear(x, packed, layer.biases.get(name))

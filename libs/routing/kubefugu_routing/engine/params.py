@@ -32,6 +32,9 @@ class LayerParams:
     packed: Mapping[str, Tensor] = field(default_factory=dict)
     """Matrices in the CPU kernels' own layout (engine.packing), by name; where there is one, it is used."""
 
+    factored: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Matrices given as two factors (right (r, columns), left (rows, r)), W = left @ right, by name; come before all else."""
+
     def with_matrices(self, matrices: Mapping[str, Tensor], packed: Mapping[str, Tensor] | None = None) -> LayerParams:
         """The same layer with some matrices replaced; `packed`: their packed forms."""
         kept = {name: tensor for name, tensor in self.packed.items() if name not in matrices}

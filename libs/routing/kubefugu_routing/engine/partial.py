@@ -7,6 +7,7 @@ by every candidate (15 times cheaper at Qwen3-0.6B's shape). The second half is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -38,15 +39,24 @@ def entering_states(params: DecoderParams, table: RotaryTable, batch: Sequence[S
 
 
 def features_from(
-    params: DecoderParams, table: RotaryTable, states: Sequence[Tensor], layer: int, matrices: Mapping[str, Tensor]
+    params: DecoderParams,
+    table: RotaryTable,
+    states: Sequence[Tensor],
+    layer: int,
+    matrices: Mapping[str, Tensor],
+    factored: Mapping[str, tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
-    """Features (n, d) float32 from states entering `layer`, with that layer's matrices replaced by block name."""
+    """Features (n, d) float32 from states entering `layer`, with that layer's matrices replaced by block name.
+
+    `factored`: matrices given as two factors (right, left) with W' = left @ right; cheaper than W' itself for few tokens.
+    """
     segments, rotary = _plan(table, [state.shape[0] for state in states])
     x = torch.cat(list(states))
     past = [None] * len(segments)
     final = len(params.layers) - 1
+    adapted = replace(params.layers[layer].with_matrices(matrices), factored=dict(factored or {}))
     for index in range(layer, len(params.layers)):
-        weights = params.layers[index].with_matrices(matrices) if index == layer and matrices else params.layers[index]
+        weights = adapted if index == layer else params.layers[index]
         if index < final:
             x, _ = full_layer(x, weights, params, rotary, segments, past)
         else:
