@@ -85,6 +85,23 @@ def test_logits_agree_with_naive_re_materialisation(tmp_path: Path, kind: str, m
         np.testing.assert_array_equal(fast.argmax(axis=1)[clear], naive.argmax(axis=1)[clear])
 
 
+def test_both_forms_of_a_matrix_agree(tmp_path: Path) -> None:
+    """Few tokens: factors one after the other; many: the matrix is multiplied out."""
+    _, engine, problem = offsets_problem(tmp_path, "qwen3", "layer")
+    logits = make_fitness(problem, lambda: engine).logits
+    assert isinstance(logits, LayerLogits)
+    blocks, head = problem.layout.split(np.random.default_rng(0).normal(size=problem.layout.total) * 0.2)
+    few, many = logits._adapted(blocks, tokens=1), logits._adapted(blocks, tokens=10_000)
+    assert not few[0]
+    assert set(few[1]) == set(many[0]) == set(problem.layout.blocks)
+    states = engine.entering_states([problem.tokens[4].tolist()], problem.layer)
+    one, other = (
+        engine.features_from(states, problem.layer, whole, factored=factored).numpy() @ head.T
+        for whole, factored in (few, many)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_offsets_change_the_logits_and_states_are_kept(tmp_path: Path) -> None:
     _, engine, problem = offsets_problem(tmp_path, "qwen3", "layer")
     logits = make_fitness(problem, lambda: engine).logits

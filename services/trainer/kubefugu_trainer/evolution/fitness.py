@@ -1,8 +1,9 @@
 """A candidate's logits at a fraction of the price, and its fitness.
 
-Candidates differ in the head and in one layer's offsets only. What lies below that layer is computed once a question, kept over
-generations and shared by all candidates; the rest is the adapted layer with W' = W + (W V) diag(g - 1) V^T, whose first
-product is kept too, and the layers above it. With the embedding's offsets in the vector nothing can be shared (`ExactLogits`).
+Candidates differ in the head and in one layer's offsets only. What lies below that layer is computed once a question, kept
+over generations and shared by all candidates; the rest is the adapted layer with W' = (W V) diag(g) V^T, whose first product
+is kept too, and the layers above it. For many tokens W' is multiplied out, for few the factors are applied one after the
+other. With the embedding's offsets in the vector nothing can be shared (`ExactLogits`).
 """
 
 from __future__ import annotations
@@ -84,24 +85,34 @@ class LayerLogits:
         blocks, head = self._layout.split(x)
         with torch.inference_mode():
             states = [self._states.get(int(row)) for row in rows]
-            features = self._engine.features_from(states, self._layer, self._adapted(blocks)).cpu().numpy()
+            matrices, factored = self._adapted(blocks, tokens=sum(state.shape[0] for state in states))
+            features = self._engine.features_from(states, self._layer, matrices, factored=factored).cpu().numpy()
         return _apply(features, head)
 
     def _entering(self, row: int) -> torch.Tensor:
         """One question at a time, so that its bits don't depend on which questions were missing."""
         return self._engine.entering_states([self._tokens[row].tolist()], self._layer)[0]
 
-    def _adapted(self, blocks: dict[str, NDArray[np.float32]]) -> dict[str, torch.Tensor]:
+    def _adapted(
+        self, blocks: dict[str, NDArray[np.float32]], *, tokens: int
+    ) -> tuple[dict[str, torch.Tensor], dict[str, tuple[torch.Tensor, torch.Tensor]]]:
+        """Each moved matrix as W' or as its factors (V^T, W V diag(g)), whichever costs less for this many tokens."""
         import torch
 
         from kubefugu_routing.svf.apply import gains
 
-        out = {}
+        whole, factored = {}, {}
         for name, product in self._products.items():
             gain = gains(self._bundle.matrices[name].s, torch.from_numpy(blocks[name]))
-            scaled = product * (gain - 1).to(product.device, product.dtype)
-            out[name] = torch.addmm(self._matrices[name], scaled, self._vt[name])
-        return out
+            rows, rank = product.shape
+            columns = self._matrices[name].shape[1]
+            more_per_token = rank * (columns + rows) - rows * columns
+            if tokens * more_per_token < rows * rank * columns:
+                factored[name] = (self._vt[name], product * gain.to(product.device, product.dtype))
+            else:
+                scaled = product * (gain - 1).to(product.device, product.dtype)
+                whole[name] = torch.addmm(self._matrices[name], scaled, self._vt[name])
+        return whole, factored
 
     @property
     def cached_rows(self) -> int:
