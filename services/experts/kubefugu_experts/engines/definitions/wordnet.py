@@ -111,8 +111,8 @@ class WordNet:
         if _find(self._index[pos], form):
             return form
         exception = _find(self._exceptions[pos], form)
-        if exception:
-            return exception.split()[1]
+        if exception:  # some name a base form that the index does not have
+            return next((lemma for lemma in exception.split()[1:] if _find(self._index[pos], lemma)), None)
         for ending, replacement in _DETACHMENTS[pos]:
             if form.endswith(ending) and len(form) > len(ending) + 1:
                 lemma = form.removesuffix(ending) + replacement
