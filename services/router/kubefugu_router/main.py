@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -141,9 +140,7 @@ async def _bring_up(
 
 
 def main() -> None:
-    """Entry point of `kubefugu-router` and `python -m kubefugu_router`."""
-    # Read by the OpenMP runtime when torch loads it: on a busy machine, waiting threads that spin cost more than they gain.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Read the settings and serve; `__main__` is the entry point."""
     try:
         settings = CliApp.run(RouterSettings)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,29 +52,41 @@ def test_a_file_is_complete_or_absent(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x.json"]
 
 
-@pytest.fixture
-def little_room() -> Iterator[None]:
-    """Files may grow to 4 kB: the system's way of saying that there is no more space."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from kubefugu_core.errors import DataError
+from kubefugu_trainer.runs.files import AppendLog, write_json
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+folder = Path(sys.argv[1])
+log = AppendLog(folder / "log")
+written = 0
+try:
+    while True:
+        log.append({"number": written, "padding": "x" * 200})
+        written += 1
+except DataError as error:
+    print(written, error, sep="\\n")
+log.close()
+try:
+    write_json(folder / "x.json", {"padding": "x" * 9000})
+except DataError as error:
+    print(error)
+"""
 
 
-@pytest.mark.usefixtures("little_room")
 def test_a_full_disk_is_said_and_loses_no_earlier_line(tmp_path: Path) -> None:
+    # Files of the child may grow to 4 kB: the system's way of saying that there is no more space. A child, because the limit
+    # would also hold for the file that this process's own output may go to.
+    child = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+    written, append_error, write_error = child.stdout.splitlines()
+    assert 0 < int(written) < 100
+    assert "cannot be written" in append_error
+    assert "cannot be written" in write_error
     log = AppendLog(tmp_path / "log")
-    written = 0
-    with pytest.raises(DataError, match="cannot be written"):
-        for number in range(100):
-            log.append({"number": number, "padding": "x" * 200})
-            written += 1
+    assert [line["number"] for line in log.read()] == list(range(int(written)))
     log.close()
-    log = AppendLog(tmp_path / "log")
-    assert [line["number"] for line in log.read()] == list(range(written))
-    log.close()
-    with pytest.raises(DataError, match="cannot be written"):
-        write_json(tmp_path / "x.json", {"padding": "x" * 9000})
     assert not (tmp_path / "x.json").exists()
 
 
