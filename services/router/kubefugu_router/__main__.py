@@ -1,4 +1,4 @@
-"""`python -m kubefugu_router` and `kubefugu-router`: settles the environment that torch reads when it is loaded, then runs `main`."""
+"""Entry point of `python -m kubefugu_router` and `kubefugu-router`: settles the environment that torch reads when it loads."""
 
 import os
 
