@@ -34,25 +34,30 @@ def test_no_text_occurs_twice_and_new_wordings_are_for_testing_only() -> None:
     assert len({row.question.prompt for row in rows}) == 900
     assert Counter(row.split for row in rows) == {"train": 630, "test": 270}
     for row in rows:
-        assert (row.slice == "new templates") == (row.question.phrasing is Phrasing.NEW)
+        assert row.slice == f"{row.question.phrasing} templates"
         assert row.split == "test" or row.slice == "seen templates"
-    assert Counter(row.slice for row in rows if row.split == "test") == {"seen templates": 135, "new templates": 135}
+    slices = Counter(row.slice for row in rows if row.split == "test")
+    assert slices == {"seen templates": 90, "new templates": 90, "fresh templates": 90}
     shares = Counter(row.question.field for row in rows)
     assert max(shares.values()) - min(shares.values()) <= 3
 
 
 def test_every_template_set_is_split() -> None:
-    with pytest.raises(ValueError, match="two disjoint"):
-        Wording(seen=("What is {x}?",), new=("What is {x}?",))
-    with pytest.raises(ValueError, match="two disjoint"):
-        Wording(seen=("What is {x}?",), new=())
+    sets = {"seen": ("What is {x}?",), "new": ("Which is {x}?",), "fresh": ("{x}?",)}
+    assert Wording(**sets)
+    for name, other in (("seen", "new"), ("new", "fresh"), ("fresh", "seen")):
+        with pytest.raises(ValueError, match="three disjoint"):
+            Wording(**sets | {name: sets[other]})
+        with pytest.raises(ValueError, match="three disjoint"):
+            Wording(**sets | {name: ()})
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_a_set_for_one_split(split: str) -> None:
     rows = build("algebra,dates", n=40, seed=1, split=split)
     assert {row.split for row in rows} == {split}
-    assert {row.slice for row in rows} == ({"seen templates"} if split == "train" else {"seen templates", "new templates"})
+    everything = {f"{phrasing} templates" for phrasing in Phrasing}
+    assert {row.slice for row in rows} == ({"seen templates"} if split == "train" else everything)
 
 
 @pytest.mark.parametrize(

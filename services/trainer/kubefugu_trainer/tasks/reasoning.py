@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from kubefugu_core.errors import DataError
 from kubefugu_trainer.tasks.question import Generator, Phrasing, Question
+from kubefugu_trainer.tasks.syllogisms import proven
 from kubefugu_trainer.tasks.verifiers import answer_part
 
 SEEN: dict[str, tuple[str, ...]] = {
@@ -21,7 +22,12 @@ SEEN: dict[str, tuple[str, ...]] = {
 """Data sets that training questions use, by field."""
 NEW: dict[str, tuple[str, ...]] = {"algebra": ("lcm", "products", "decimal_arithmetic")}
 """Data sets kept for the test split."""
+FRESH: dict[str, tuple[str, ...]] = {"algebra": ("fraction_simplification",), "dates": ("time_intervals",)}
+"""Data sets kept for the test split that nothing was tuned on."""
 _SEEDS = 2**31
+_TRIES = 200
+_CHECKS: dict[str, Callable[[Mapping[str, Any]], bool]] = {"syllogism": proven}
+"""Data sets whose answers are proven before they are used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,14 @@ class ReasoningGym:
         import reasoning_gym
 
         scorer = reasoning_gym.get_score_answer_fn(self.dataset)
-        return float(any(scorer(answer=text, entry=dict(self.entry)) >= 1.0 for text in _candidates(reply)))
+        return float(any(_scored(scorer, text, self.entry) >= 1.0 for text in _candidates(reply)))
+
+
+def _scored(scorer: Callable[..., float], answer: str, entry: Mapping[str, Any]) -> float:
+    try:
+        return float(scorer(answer=answer, entry=dict(entry)))
+    except Exception:  # some of the package's scorers raise whatever their parsing does on text that is no answer
+        return 0.0
 
 
 def _candidates(reply: str) -> list[str]:
@@ -58,11 +71,21 @@ def draw(dataset: str, field: str, rng: np.random.Generator, phrasing: Phrasing)
     except ImportError as error:
         raise DataError("The package reasoning-gym is not installed (pip install kubefugu-trainer[tasks]).") from error
     try:
-        entry = reasoning_gym.create_dataset(dataset, size=1, seed=int(rng.integers(_SEEDS)))[0]
+        entry = _entry(reasoning_gym, dataset, rng)
     except ValueError as error:
         raise DataError(f"reasoning-gym has no data set {dataset!r}.", field="tasks") from error
     verifier = ReasoningGym(dataset=dataset, entry=entry)
     return Question(prompt=str(entry["question"]), field=field, topic=f"rg:{dataset}", phrasing=phrasing, verifier=verifier)
+
+
+def _entry(package: Any, dataset: str, rng: np.random.Generator) -> dict[str, Any]:
+    """An item whose answer was not refuted."""
+    for _ in range(_TRIES):
+        entry: dict[str, Any] = package.create_dataset(dataset, size=1, seed=int(rng.integers(_SEEDS)))[0]
+        check = _CHECKS.get(dataset)
+        if check is None or check(entry):
+            return entry
+    raise DataError(f"None of {_TRIES} items of reasoning-gym's {dataset!r} has a proven answer.", field="tasks")
 
 
 def topics(field: str, phrasing: Phrasing) -> dict[str, Generator]:
@@ -71,5 +94,5 @@ def topics(field: str, phrasing: Phrasing) -> dict[str, Generator]:
     def make(dataset: str) -> Generator:
         return lambda rng, wording: draw(dataset, field, rng, wording)
 
-    names = (SEEN if phrasing is Phrasing.SEEN else NEW).get(field, ())
+    names = {Phrasing.SEEN: SEEN, Phrasing.NEW: NEW, Phrasing.FRESH: FRESH}[phrasing].get(field, ())
     return {f"rg:{name}": make(name) for name in names}

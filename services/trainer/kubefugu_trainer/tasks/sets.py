@@ -3,8 +3,9 @@
 `default` is the default pool's fields in equal shares; a field's name is that field alone; `rg:NAME` a reasoning-gym data set;
 a path a question file. Several are joined by commas.
 
-Splits of generated questions: train questions and one half of the test questions share templates (slice `seen templates`), the
-other half of the test questions uses templates that no training question uses (slice `new templates`). No text occurs twice.
+Splits of generated questions: train questions and one third of the test questions share templates (slice `seen templates`), one
+third uses templates that no training question uses (slice `new templates`), and one third uses templates that
+neither a training question nor whoever worked on the engines has used (slice `fresh templates`). No text occurs twice.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQu
     if not sources:
         raise DataError("No task set is named.", field="tasks")
     test = 0 if split == "train" else n if split in ("valid", "test") else round(TEST_SHARE * n)
-    seen_test = (test + 1) // 2
+    fresh_test = test // 3
+    seen_test = (test - fresh_test + 1) // 2
     rng = np.random.default_rng(seed)
     drawn: set[str] = set()
     seen = _take(sources, n - test + seen_test, Phrasing.SEEN, rng, drawn)
-    new = _take(sources, test - seen_test, Phrasing.NEW, rng, drawn)
+    new = _take(sources, test - seen_test - fresh_test, Phrasing.NEW, rng, drawn)
+    fresh = _take(sources, fresh_test, Phrasing.FRESH, rng, drawn)
     order = rng.permutation(len(seen))
     first = {int(i) for i in order[: n - test]}
     rows = [
@@ -67,7 +70,8 @@ def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQu
         for i, question in enumerate(seen)
     ]
     rows += [
-        SplitQuestion(question=question, split="test" if split == "auto" else split, slice="new templates") for question in new
+        SplitQuestion(question=question, split="test" if split == "auto" else split, slice=f"{question.phrasing} templates")
+        for question in (*new, *fresh)
     ]
     return rows
 

@@ -1,4 +1,4 @@
-"""Wordings: templates in two disjoint sets, and small talk around a question, likewise in two sets."""
+"""Wordings: templates in three disjoint sets, and small talk around a question, likewise in three sets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ _BEFORE = {
     Phrasing.NEW: (
         "", "", "", "", "Hey there, ", "One more thing - ", "My teacher asked: ", "Q: ", "Sorry to bother you. ", "So, ",
     ),
+    Phrasing.FRESH: ("", "", "", "", "", "Excuse me, ", "Here is my problem: ", "Dear assistant, ", "Next: ", "Just curious: "),
 }  # fmt: skip
 _AFTER = {
     Phrasing.SEEN: (
         "", "", "", "", "", "", " Thanks!", " Please answer briefly.", " Give only the answer.", " Thank you in advance.",
     ),
     Phrasing.NEW: ("", "", "", "", " Cheers.", " I'd appreciate a short answer.", " Any idea?", " Keep it short, please."),
+    Phrasing.FRESH: ("", "", "", "", " Many thanks.", " One line is enough.", " That helps me.", " No explanation needed."),
 }  # fmt: skip
 
 
@@ -36,18 +38,20 @@ _CARELESS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Templates of one topic; `seen` and `new` share none."""
+    """Templates of one topic; the sets share none. What each is for: `Phrasing`."""
 
     seen: Sequence[str]
     new: Sequence[str]
+    fresh: Sequence[str]
 
     def __post_init__(self) -> None:
-        if set(self.seen) & set(self.new) or not self.seen or not self.new:
-            raise ValueError("a wording needs two disjoint, non-empty sets of templates")
+        sets = (set(self.seen), set(self.new), set(self.fresh))
+        if not all(sets) or len(set.union(*sets)) != sum(map(len, sets)):
+            raise ValueError("a wording needs three disjoint, non-empty sets of templates")
 
     def say(self, rng: np.random.Generator, phrasing: Phrasing, slots: Mapping[str, object], *, plain: bool = False) -> str:
         """Fill a template; unless `plain`, sometimes with words around it, a small first letter or no final mark."""
-        templates = self.seen if phrasing is Phrasing.SEEN else self.new
+        templates = {Phrasing.SEEN: self.seen, Phrasing.NEW: self.new, Phrasing.FRESH: self.fresh}[phrasing]
         text = pick(rng, templates).format(**slots)
         if plain:
             return text

@@ -26,6 +26,11 @@ _SOLVE = Wording(
         "Which {v} makes {eq} true?", "Work out {v} from {eq}.", "For which {v} does {eq} hold?", "{v} = ? if {eq}",
         "Compute {v} given that {eq}.",
     ),
+    fresh=(
+        "If {eq}, then {v} must be what?", "Suppose that {eq}. Determine the value of {v}.",
+        "I'm stuck on {eq}. What number is {v}?", "What does {v} equal in {eq}?", "Isolate {v} in {eq} and give its value.",
+        "Check my homework: {eq}, {v} = ?",
+    ),
 )  # fmt: skip
 _ROOTS = Wording(
     seen=(
@@ -37,6 +42,11 @@ _ROOTS = Wording(
         "For which {v} is {p} equal to 0?", "Give both roots of {p}.", "Find every {v} such that {eq}.",
         "At which {v} does {p} vanish?",
     ),
+    fresh=(
+        "Where does {p} cross the {v}-axis?", "The equation {eq} holds for which values of {v}?",
+        "Tell me all real solutions of {eq}.", "What numbers can {v} be if {eq}?",
+        "List the values of {v} for which {p} is zero.",
+    ),
 )  # fmt: skip
 _SYSTEM = Wording(
     seen=(
@@ -46,6 +56,10 @@ _SYSTEM = Wording(
     new=(
         "Given {a} and {b}, find {u} and {v}.", "Which {u} and {v} satisfy both {a} and {b}?",
         "Solve this pair of equations: {a}, {b}",
+    ),
+    fresh=(
+        "Two equations: {a}; {b}. What are {u} and {v}?", "Suppose {a} and also {b}. Tell me {u} and {v}.",
+        "I need the numbers {u} and {v} for which {a} and {b} both hold.", "Work out {u} and {v} from {a} and {b}.",
     ),
 )  # fmt: skip
 _DERIVE = Wording(
@@ -58,6 +72,10 @@ _DERIVE = Wording(
         "Take the derivative of {p}.", "If f({v}) = {p}, what is f'({v})?", "Calculate the first derivative of {p}.",
         "Derive {p} with respect to {v}.",
     ),
+    fresh=(
+        "How does one differentiate {p}? Give the result.", "What is the rate of change of {p} with respect to {v}?",
+        "Write down the derivative of f({v}) = {p}.", "{p}: what is its derivative?", "Let y = {p}. What is dy/d{v}?",
+    ),
 )  # fmt: skip
 _SLOPE = Wording(
     seen=(
@@ -68,6 +86,10 @@ _SLOPE = Wording(
     new=(
         "How steep is the curve {p} at {v} = {x}?", "Compute f'({x}) for f({v}) = {p}.",
         "Give the value of the derivative of {p} when {v} = {x}.",
+    ),
+    fresh=(
+        "What is the gradient of {p} when {v} equals {x}?", "Let y = {p}. What is dy/d{v} when {v} = {x}?",
+        "At {v} = {x}, how fast does {p} change?", "Find the tangent's slope on the curve y = {p} at {v} = {x}.",
     ),
 )  # fmt: skip
 _ANTIDERIVE = Wording(
@@ -80,6 +102,10 @@ _ANTIDERIVE = Wording(
         "Give an antiderivative of {p}.", "What function has the derivative {p}?",
         "Work out the indefinite integral of {p} with respect to {v}.",
     ),
+    fresh=(
+        "Which function, once differentiated, gives {p}?", "Find F({v}) such that F'({v}) = {p}.",
+        "{p}: what is its indefinite integral?", "Undo the derivative {p}: what was the function?",
+    ),
 )  # fmt: skip
 _AREA = Wording(
     seen=(
@@ -90,6 +116,10 @@ _AREA = Wording(
     new=(
         "Calculate the area under {p} between {v} = {a} and {v} = {b}.",
         "What do you get when you integrate {p} from {a} up to {b}?",
+    ),
+    fresh=(
+        "{p} integrated from {a} to {b} equals what?", "With {v} running from {a} to {b}, what is the integral of {p}?",
+        "Tell me the value of the definite integral of {p}, lower limit {a}, upper limit {b}.",
     ),
 )  # fmt: skip
 _EXPAND = Wording(
@@ -102,6 +132,12 @@ _EXPAND = Wording(
         "Expand and simplify {p}.",
     ),
     new=("Write {p} without brackets.", "Work out the product {p}.", "Multiply the brackets in {p}."),
+    fresh=(
+        "Remove the parentheses: {p}",
+        "{p} = ? (multiplied out)",
+        "Express {p} as a polynomial.",
+        "What polynomial is {p}?",
+    ),
 )
 _FACTOR = Wording(
     seen=(
@@ -109,6 +145,10 @@ _FACTOR = Wording(
         "Factorize {p} completely.",
     ),
     new=("Write {p} as a product of factors.", "Give the factorization of {p}.", "Split {p} into linear factors."),
+    fresh=(
+        "Which factors does {p} have?", "Turn {p} into a product of two brackets.", "Put {p} in factored form.",
+        "{p}: how does it factor?",
+    ),
 )  # fmt: skip
 _VALUE = Wording(
     seen=(
@@ -118,6 +158,12 @@ _VALUE = Wording(
         "If {v} = {x}, what is {p}?",
     ),
     new=("Find the value of {p} given {v} = {x}.", "Substitute {v} = {x} into {p}.", "Let {v} = {x}. Calculate {p}."),
+    fresh=(
+        "How much is {p} if {v} is {x}?",
+        "For {v} equal to {x}, what does {p} come to?",
+        "Plug {v} = {x} into {p}; what comes out?",
+        "Given that {v} = {x}, work out {p}.",
+    ),
 )
 _CALCULATE = Wording(
     seen=(
@@ -126,6 +172,9 @@ _CALCULATE = Wording(
         "Find the value of {e}.",
     ),
     new=("Work out {e}.", "What do you get for {e}?", "Tell me the result of {e}.", "{e}"),
+    fresh=(
+        "{e} equals what?", "I need to know {e}.", "Can you do {e} for me?", "The result of {e} is?", "Please compute: {e}",
+    ),
 )  # fmt: skip
 _COMMON = Wording(
     seen=(
@@ -137,6 +186,10 @@ _COMMON = Wording(
         "Determine the {name} of the numbers {a} and {b}.", "Give me the {name} of {a} and {b}.",
         "For {a} and {b}, what is the {name}?",
     ),
+    fresh=(
+        "{a} and {b}: what is their {name}?", "The {name} of {a} and {b} is what number?",
+        "I have {a} and {b} and need the {name}.", "Tell me the {name} for the pair {a}, {b}.",
+    ),
 )  # fmt: skip
 _PRIMES = Wording(
     seen=(
@@ -144,6 +197,10 @@ _PRIMES = Wording(
         "Factorize {n}.", "prime factors of {n}",
     ),
     new=("Which primes divide {n}?", "Write {n} as a product of primes.", "Decompose {n} into prime factors."),
+    fresh=(
+        "{n} is divisible by which prime numbers?", "Break {n} down into primes.", "Tell me the prime divisors of {n}.",
+        "What primes multiply to {n}?",
+    ),
 )  # fmt: skip
 _PERCENT = Wording(
     seen=(
@@ -151,6 +208,10 @@ _PERCENT = Wording(
         "What is {p} percent of {n}?",
     ),
     new=("Compute {p} percent of {n}.", "{p}% of {n} is how much?", "Take {p}% of {n}."),
+    fresh=(
+        "{p}% out of {n} is what number?", "If I pay {p}% of {n} euros, how many euros is that?",
+        "Work out {p} per cent of {n}.", "A tip of {p}% on a bill of {n} dollars is how many dollars?",
+    ),
 )  # fmt: skip
 _LIMIT = Wording(
     seen=(
@@ -159,6 +220,10 @@ _LIMIT = Wording(
         "Evaluate the limit as {v} approaches {a} of {e}.",
     ),
     new=("What does {e} tend to as {v} approaches {a}?", "Determine the limit of {e} when {v} tends to {a}."),
+    fresh=(
+        "As {v} gets close to {a}, {e} gets close to what number?", "Let {v} go to {a}. What is the limit of {e}?",
+        "lim {v}->{a} of {e} = ?",
+    ),
 )  # fmt: skip
 
 

@@ -22,6 +22,10 @@ _BETWEEN = Wording(
         "How many days passed from {a} to {b}?", "What is the difference in days between {a} and {b}?",
         "How far apart in days are {a} and {b}?",
     ),
+    fresh=(
+        "If I start on {a} and finish on {b}, how many days go by?", "Give me the day count from {a} to {b}.",
+        "{a} to {b}: how many days?", "It is {a}. How many days until {b}?",
+    ),
 )  # fmt: skip
 _WEEKDAY = Wording(
     seen=(
@@ -30,6 +34,10 @@ _WEEKDAY = Wording(
         "What weekday is {a}?", "weekday of {a}", "Which day of the week was {a}?",
     ),
     new=("Tell me the weekday of {a}.", "{a} falls on which day of the week?", "Was {a} a Monday, a Tuesday, or which day?"),
+    fresh=(
+        "I need to know which weekday {a} is.", "If the date is {a}, what weekday is it?", "{a}: what day of the week?",
+        "Someone was born on {a}. Which day of the week was that?",
+    ),
 )  # fmt: skip
 _AFTER = Wording(
     seen=(
@@ -41,6 +49,10 @@ _AFTER = Wording(
         "{n} {unit} after {a} is what date?", "Starting on {a}, which date is it {n} {unit} later?",
         "What is {a} plus {n} {unit}?",
     ),
+    fresh=(
+        "Today is {a}. What will the date be in {n} {unit}?", "{a} + {n} {unit} = which date?",
+        "A deadline is {n} {unit} after {a}. When is it?", "Count {n} {unit} forward from {a} and tell me the date.",
+    ),
 )  # fmt: skip
 _BEFORE = Wording(
     seen=(
@@ -51,10 +63,19 @@ _BEFORE = Wording(
         "{n} {unit} before {a} is what date?", "Going back {n} {unit} from {a}, which date is it?",
         "What is {a} minus {n} {unit}?",
     ),
+    fresh=(
+        "Today is {a}. What was the date {n} {unit} ago?", "{a} - {n} {unit} = which date?",
+        "Something happened {n} {unit} earlier than {a}. On what date?",
+        "Count {n} {unit} back from {a} and tell me the date.",
+    ),
 )  # fmt: skip
 _LEAP = Wording(
     seen=("Is {y} a leap year?", "Was {y} a leap year?", "Is the year {y} a leap year?", "Does {y} count as a leap year?"),
     new=("Does the year {y} have 366 days?", "Does February {y} have 29 days?", "Tell me whether {y} is a leap year."),
+    fresh=(
+        "Has {y} got a 29th of February?", "Is there a February 29 in {y}?", "{y}: leap year or not?",
+        "I wonder whether {y} is a leap year.",
+    ),
 )  # fmt: skip
 _MONTH = Wording(
     seen=(
@@ -62,10 +83,17 @@ _MONTH = Wording(
         "What is the number of days in {m} {y}?",
     ),
     new=("How long is {m} {y} in days?", "{m} {y} has how many days?"),
+    fresh=(
+        "In {y}, how many days did {m} have?", "What is the number of the last day of {m} {y}?", "Count the days of {m} {y}.",
+    ),
 )  # fmt: skip
 _ORDINAL = Wording(
     seen=("Which day of the year is {a}?", "What day number of the year is {a}?", "What is the day of the year for {a}?"),
     new=("{a} is which day of the year, counting from January 1?", "Give the ordinal day of the year of {a}."),
+    fresh=(
+        "Counting from New Year's Day as day 1, which day is {a}?", "{a} is day number what of its year?",
+        "On {a}, how many days of the year have come, that day included?",
+    ),
 )  # fmt: skip
 _AGE = Wording(
     seen=(
@@ -73,6 +101,10 @@ _AGE = Wording(
         "If I was born on {a}, how old am I on {b}?",
     ),
     new=("A person's birthday is {a}. What is their age in years on {b}?", "What is the age on {b} of somebody born on {a}?"),
+    fresh=(
+        "Born {a}: how many years old on {b}?", "My sister was born on {a}. Tell me her age on {b}.",
+        "On {b}, what age has someone whose date of birth is {a}?",
+    ),
 )  # fmt: skip
 _LAST_SAFE_DAY = 28
 

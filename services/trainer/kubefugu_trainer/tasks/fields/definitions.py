@@ -74,6 +74,11 @@ _DEFINE = Wording(
         "Look up {w} in the dictionary.",
         "What do people mean when they say '{w}'?", "Provide the dictionary meaning of {w}.",
     ),
+    fresh=(
+        "Explain the word '{w}' to me.", "{w} - what is that supposed to mean?",
+        "I read the word {w} in a book. What does it stand for?", "In one sentence, what is meant by '{w}'?",
+        "What is {w}, according to the dictionary?", "Tell me what '{w}' means.",
+    ),
 )  # fmt: skip
 _SYNONYM = Wording(
     seen=(
@@ -82,6 +87,10 @@ _SYNONYM = Wording(
         "List synonyms of {w}.",
     ),
     new=("Which word means the same as {w}?", "What are some synonyms for '{w}'?", "Find me another word for '{w}'."),
+    fresh=(
+        "How else could I say '{w}'?", "Is there a word similar in meaning to {w}?",
+        "Replace the word '{w}' by one with the same meaning.", "A synonym for '{w}', please.",
+    ),
 )  # fmt: skip
 _ANTONYM = Wording(
     seen=(
@@ -89,6 +98,10 @@ _ANTONYM = Wording(
         "Name the opposite of the word {w}.", "antonym of {w}",
     ),
     new=("Which word means the opposite of {w}?", "What are antonyms for '{w}'?", "Find the opposite of '{w}'."),
+    fresh=(
+        "What would be the contrary of {w}?", "Name a word that means just the reverse of '{w}'.",
+        "I need the opposite of '{w}'.", "{w} is to be replaced by its opposite: which word?",
+    ),
 )  # fmt: skip
 
 

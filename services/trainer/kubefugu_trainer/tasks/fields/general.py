@@ -32,6 +32,12 @@ _GREETINGS = Wording(
         "{n} and I had an argument.", "See you later!", "I am so tired.",
         "Make me laugh.", "Can you keep me company?",
     ),
+    fresh=(
+        "Good day to you!", "Yo, how is life?", "I'm {n}. Who are you?", "It is late and I cannot sleep.",
+        "Do you have a hobby like {h}?", "{n} told me to talk to you.", "I am proud of myself today.",
+        "What shall we talk about?", "Bye for now!", "Say something funny.", "My neighbour {n} is so loud.", "I am new here.",
+        "{h} makes me happy.", "Wish me luck!",
+    ),
 )  # fmt: skip
 _WRITE = Wording(
     seen=(
@@ -49,6 +55,11 @@ _WRITE = Wording(
         "I need a few lines about {t}.", "Pen a limerick about {t}.",
         "Could you say something nice about {t}?", "Create an advertisement for {t}.", "What makes {t} special?",
         "Share your thoughts on {t}.",
+    ),
+    fresh=(
+        "Come up with a rhyme about {t}.", "I'd love to read a few sentences about {t}.", "Put together a short text on {t}.",
+        "Invent a fairy tale around {t}.", "Sell {t} to me in two sentences.", "Imagine {t} and tell me what you see.",
+        "Write a diary entry that mentions {t}.", "Praise {t} in a toast.",
     ),
 )  # fmt: skip
 _THINGS = (
@@ -89,38 +100,74 @@ _HOBBIES = (
 _NEW_HOBBIES = ("pottery", "cycling", "juggling", "archery", "bird watching", "surfing")
 _NAMES = ("Anna", "Tom", "Lisa", "Max", "Julia", "Peter", "Sarah", "Daniel", "Laura", "Mark")
 _NEW_NAMES = ("Omar", "Ingrid", "Yuki", "Carlos", "Priya")
+_FRESH_NAMES = ("Leila", "Mateo", "Sven", "Amara", "Chen")
+_FRESH_HOBBIES = ("origami", "sailing", "baking", "beekeeping", "yoga", "stargazing", "carpentry")
+_FRESH_THINGS = (
+    "a waterfall", "an umbrella", "breakfast", "a lonely lamp", "the library", "a wise owl", "a sandcastle",
+    "grandmother's kitchen", "the marketplace", "a paper boat", "thunder", "an old clock",
+)  # fmt: skip
 
-_FACTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("What colour is the sky on a clear day?", "On a clear day, the sky has which colour?", ("blue",)),
-    ("What do bees make?", "Which sweet food do bees produce?", ("honey",)),
-    ("Who wrote Romeo and Juliet?", "Which author is behind Romeo and Juliet?", ("Shakespeare",)),
-    ("Which planet do we live on?", "Name the planet that humans live on.", ("Earth",)),
-    ("What is frozen water called?", "How do you call water that is frozen?", ("ice",)),
-    ("What gas do plants take in?", "Which gas do plants absorb from the air?", ("carbon dioxide", "CO2")),
-    ("Which animal says meow?", "What animal goes meow?", ("cat", "cats")),
-    ("What is the largest planet in the solar system?", "Which planet of the solar system is the biggest?", ("Jupiter",)),
-    ("Who painted the Mona Lisa?", "The Mona Lisa was painted by whom?", ("Leonardo", "da Vinci")),
-    ("What is the colour of grass?", "Which colour does grass have?", ("green",)),
-    ("What do cows drink as calves?", "Baby cows drink what?", ("milk",)),
-    ("Who was the first president of the United States?", "Which man was the first US president?", ("Washington",)),
-    ("What star is at the center of our solar system?", "Which star do the planets of our solar system go around?", ("Sun",)),
-    ("What is the fastest land animal?", "Which land animal runs fastest?", ("cheetah",)),
-    ("What is the largest ocean?", "Name the biggest ocean on Earth.", ("Pacific",)),
-    ("What force pulls objects to the ground?", "Which force makes things fall down?", ("gravity", "gravitational")),
-    ("What do we use to see?", "Which body parts do we see with?", ("eyes", "eye")),
-    ("What is the tallest animal?", "Which animal is the tallest?", ("giraffe", "giraffes")),
-    ("What is the main language spoken in Brazil?", "Which language do most Brazilians speak?", ("Portuguese",)),
-    ("What pumps blood through the body?", "Which organ moves blood through the body?", ("heart",)),
-    ("What is the chemical formula of water?", "Water has which chemical formula?", ("H2O", "H₂O")),
-    ("Who discovered gravity when an apple fell?", "Which scientist is linked with a falling apple?", ("Newton",)),
-    ("Who developed the theory of relativity?", "The theory of relativity comes from whom?", ("Einstein",)),
-    ("What instrument has black and white keys?", "Which instrument is played on black and white keys?", ("piano", "keyboard")),
-    ("What is the natural satellite of the Earth?", "What goes around the Earth at night and shines?", ("Moon",)),
-    ("What do caterpillars turn into?", "Caterpillars become which insects?", ("butterfly", "butterflies")),
-    ("What is the opposite direction of north called?", "If I turn away from north, which way do I face?", ("south",)),
-    ("Which season comes after winter?", "What season follows winter?", ("spring",)),
-    ("What do you call a baby dog?", "How is a young dog called?", ("puppy", "pup")),
-    ("Which gas do humans need to breathe?", "What gas must people breathe to live?", ("oxygen",)),
+_FACTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("What colour is the sky on a clear day?", "On a clear day, the sky has which colour?",
+     "Seen from Earth on a sunny day, what colour is the sky?", ("blue",)),
+    ("What do bees make?", "Which sweet food do bees produce?",
+     "Bees fill their hives with what food?", ("honey",)),
+    ("Who wrote Romeo and Juliet?", "Which author is behind Romeo and Juliet?",
+     "Romeo and Juliet is a play by whom?", ("Shakespeare",)),
+    ("Which planet do we live on?", "Name the planet that humans live on.",
+     "Our home planet is called what?", ("Earth",)),
+    ("What is frozen water called?", "How do you call water that is frozen?",
+     "When water freezes it turns into what?", ("ice",)),
+    ("What gas do plants take in?", "Which gas do plants absorb from the air?",
+     "Plants use up which gas of the air when they grow?", ("carbon dioxide", "CO2")),
+    ("Which animal says meow?", "What animal goes meow?",
+     "Meow is the sound of which animal?", ("cat", "cats")),
+    ("What is the largest planet in the solar system?", "Which planet of the solar system is the biggest?",
+     "Of all planets around our Sun, which is the largest?", ("Jupiter",)),
+    ("Who painted the Mona Lisa?", "The Mona Lisa was painted by whom?",
+     "Tell me the painter of the Mona Lisa.", ("Leonardo", "da Vinci")),
+    ("What is the colour of grass?", "Which colour does grass have?",
+     "What colour is a lawn?", ("green",)),
+    ("What do cows drink as calves?", "Baby cows drink what?",
+     "A calf drinks what from its mother?", ("milk",)),
+    ("Who was the first president of the United States?", "Which man was the first US president?",
+     "Tell me who became the first US president.", ("Washington",)),
+    ("What star is at the center of our solar system?", "Which star do the planets of our solar system go around?",
+     "The Earth and the other planets circle which star?", ("Sun",)),
+    ("What is the fastest land animal?", "Which land animal runs fastest?",
+     "What animal on land is the quickest runner?", ("cheetah",)),
+    ("What is the largest ocean?", "Name the biggest ocean on Earth.",
+     "Of the oceans, which one covers the most area?", ("Pacific",)),
+    ("What force pulls objects to the ground?", "Which force makes things fall down?",
+     "Why do apples fall down: which force is it?", ("gravity", "gravitational")),
+    ("What do we use to see?", "Which body parts do we see with?",
+     "With what part of the body do people see?", ("eyes", "eye")),
+    ("What is the tallest animal?", "Which animal is the tallest?",
+     "No animal is taller than which one?", ("giraffe", "giraffes")),
+    ("What is the main language spoken in Brazil?", "Which language do most Brazilians speak?",
+     "People in Brazil speak mostly what language?", ("Portuguese",)),
+    ("What pumps blood through the body?", "Which organ moves blood through the body?",
+     "Which part of the body keeps blood flowing?", ("heart",)),
+    ("What is the chemical formula of water?", "Water has which chemical formula?",
+     "Write the chemical formula for water.", ("H2O", "H₂O")),
+    ("Who discovered gravity when an apple fell?", "Which scientist is linked with a falling apple?",
+     "An apple is said to have helped which physicist find gravity?", ("Newton",)),
+    ("Who developed the theory of relativity?", "The theory of relativity comes from whom?",
+     "Name the physicist who came up with relativity.", ("Einstein",)),
+    ("What instrument has black and white keys?", "Which instrument is played on black and white keys?",
+     "Which musical instrument is known for its black and white keys?", ("piano", "keyboard")),
+    ("What is the natural satellite of the Earth?", "What goes around the Earth at night and shines?",
+     "What circles the Earth and lights up the night?", ("Moon",)),
+    ("What do caterpillars turn into?", "Caterpillars become which insects?",
+     "After its cocoon, a caterpillar is a what?", ("butterfly", "butterflies")),
+    ("What is the opposite direction of north called?", "If I turn away from north, which way do I face?",
+     "Opposite to north lies which direction?", ("south",)),
+    ("Which season comes after winter?", "What season follows winter?",
+     "When winter ends, what season begins?", ("spring",)),
+    ("What do you call a baby dog?", "How is a young dog called?",
+     "A dog that was just born is called a what?", ("puppy", "pup")),
+    ("Which gas do humans need to breathe?", "What gas must people breathe to live?",
+     "Our lungs take which gas from the air?", ("oxygen",)),
 )  # fmt: skip
 
 _FRAGMENT = Wording(
@@ -130,6 +177,10 @@ _FRAGMENT = Wording(
     ),
     new=(
         "I need the names of a few {k}.", "Which {k} can you think of?", "Mention some {k}.", "Tell me some {k} that you know.",
+    ),
+    fresh=(
+        "Could I have a few {k} as examples?", "Some well-known {k}, please.", "For a quiz I need four {k}.",
+        "What {k} do people know best?",
     ),
 )  # fmt: skip
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -153,6 +204,10 @@ _CODE = Wording(
         "Write Python code that {c}.", "Show me a Python function that {c}.",
     ),
     new=("Implement a function in Python which {c}.", "Can you code something that {c}?", "I need a script that {c}."),
+    fresh=(
+        "In Python, what would code look like that {c}?", "Please program something that {c}.",
+        "Give me a short Python snippet that {c}.",
+    ),
 )  # fmt: skip
 _CHORES = (
     "adds two numbers", "reverses a string", "prints hello world", "sorts a list", "counts the words of a text",
@@ -168,6 +223,10 @@ _REWRITE = Wording(
     new=(
         "Say this in other words: {s}", "Improve this text: {s}", "Put the following into German: {s}",
         "Can you polish this sentence? {s}",
+    ),
+    fresh=(
+        "How could one phrase this better? {s}", "Turn this into Italian: {s}", "Give me a friendlier version of: {s}",
+        "Make it sound formal: {s}",
     ),
 )  # fmt: skip
 _SENTENCES = (
@@ -198,6 +257,12 @@ _QUESTIONS = Wording(
         "How does a refrigerator work?", "What is democracy?",
         "Explain electricity in simple words.",
     ),
+    fresh=(
+        "What do I need for {f}?", "How long does it take to get good at {h}?", "Why is the sea salty?",
+        "How does a microwave oven work?", "What can I do against stress?", "Tell me how to prepare {f}.",
+        "Who should try {h}?", "What does a judge do at work?", "How do I plan a wedding?", "What makes a good teacher?",
+        "Why do we need sleep?",
+    ),
 )  # fmt: skip
 _FOODS = (
     "pasta",
@@ -217,19 +282,22 @@ def _make(topic: str, prompt: str, phrasing: Phrasing, truth: Verifier) -> Quest
     return Question(prompt=prompt, field=FIELD, topic=topic, phrasing=phrasing, verifier=truth)
 
 
-def _of(phrasing: Phrasing, seen: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
-    return seen if phrasing is Phrasing.SEEN else new
+def _of(phrasing: Phrasing, *sets: tuple[str, ...]) -> tuple[str, ...]:
+    return dict(zip(Phrasing, sets, strict=True))[phrasing]
 
 
 def small_talk(rng: np.random.Generator, phrasing: Phrasing) -> Question:
     """Greetings and chat: any reply of some length."""
-    slots = {"n": pick(rng, _of(phrasing, _NAMES, _NEW_NAMES)), "h": pick(rng, _of(phrasing, _HOBBIES, _NEW_HOBBIES))}
+    slots = {
+        "n": pick(rng, _of(phrasing, _NAMES, _NEW_NAMES, _FRESH_NAMES)),
+        "h": pick(rng, _of(phrasing, _HOBBIES, _NEW_HOBBIES, _FRESH_HOBBIES)),
+    }
     return _make("small_talk", _GREETINGS.say(rng, phrasing, slots, plain=True), phrasing, Words())
 
 
 def writing(rng: np.random.Generator, phrasing: Phrasing) -> Question:
     """A text that must mention its subject."""
-    thing = pick(rng, _of(phrasing, _THINGS, _NEW_THINGS))
+    thing = pick(rng, _of(phrasing, _THINGS, _NEW_THINGS, _FRESH_THINGS))
     key = thing.split()[-1].rstrip("s")
     return _make(
         "writing",
@@ -240,9 +308,9 @@ def writing(rng: np.random.Generator, phrasing: Phrasing) -> Question:
 
 
 def fact(rng: np.random.Generator, phrasing: Phrasing) -> Question:
-    """A fact that everybody knows; the wording differs between the two sets."""
-    seen, new, accepted = pick(rng, _FACTS)
-    prompt = Wording(seen=(seen,), new=(new,)).say(rng, phrasing, {})
+    """A fact that everybody knows; the wording differs between the sets."""
+    seen, new, fresh, accepted = pick(rng, _FACTS)
+    prompt = Wording(seen=(seen,), new=(new,), fresh=(fresh,)).say(rng, phrasing, {})
     return _make("fact", prompt, phrasing, Contains(accepted=accepted))
 
 
@@ -269,7 +337,7 @@ def rewriting(rng: np.random.Generator, phrasing: Phrasing) -> Question:
 
 def advice(rng: np.random.Generator, phrasing: Phrasing) -> Question:
     """Open questions: any reply of some length."""
-    slots = {"f": pick(rng, _FOODS), "h": pick(rng, _of(phrasing, _HOBBIES, _NEW_HOBBIES))}
+    slots = {"f": pick(rng, _FOODS), "h": pick(rng, _of(phrasing, _HOBBIES, _NEW_HOBBIES, _FRESH_HOBBIES))}
     return _make("advice", _QUESTIONS.say(rng, phrasing, slots), phrasing, Words(min_words=8))
 
 

@@ -23,6 +23,11 @@ _CAPITAL = Wording(
         "{c}'s capital is which city?", "Which city serves as the capital of {c}?", "The capital of {c}?",
         "Give me the name of {c}'s capital.",
     ),
+    fresh=(
+        "If I visit the capital of {c}, which city am I in?",
+        "In which city does the government of {c} sit, i.e. what is its capital?", "{c} has what capital?",
+        "I forgot the capital of {c}. Remind me.", "Capital city of {c}, please.",
+    ),
 )  # fmt: skip
 _WHOSE = Wording(
     seen=(
@@ -30,6 +35,9 @@ _WHOSE = Wording(
         "Of which country is {p} the capital?",
     ),
     new=("Whose capital is {p}?", "Name the country whose capital is {p}.", "{p} is the capital city of what country?"),
+    fresh=(
+        "{p} is a capital, but of which country?", "Which nation has its capital in {p}?", "What country's capital is {p}?",
+    ),
 )  # fmt: skip
 _WHERE = Wording(
     seen=(
@@ -41,6 +49,10 @@ _WHERE = Wording(
         "{p} lies in which country?", "The city of {p} is part of which country?", "Name the country where {p} is.",
         "To which country does the city {p} belong?",
     ),
+    fresh=(
+        "If I am in {p}, what country am I in?", "I am flying to {p}. Which country is that?",
+        "Which nation is home to the city of {p}?", "{p} is a city of what country?",
+    ),
 )  # fmt: skip
 _CONTINENT = Wording(
     seen=(
@@ -48,6 +60,10 @@ _CONTINENT = Wording(
         "In which continent is {c} located?", "Name the continent of {c}.",
     ),
     new=("{c} is on which continent?", "To what continent does {c} belong?", "Which continent does {c} belong to?"),
+    fresh=(
+        "What part of the world, as a continent, is {c} in?", "{c}: Europe, Asia, Africa, America or Oceania?",
+        "Say on what continent I find {c}.", "Which continent would I travel to if I went to {c}?",
+    ),
 )  # fmt: skip
 _CURRENCY = Wording(
     seen=(
@@ -59,6 +75,10 @@ _CURRENCY = Wording(
         "What do people pay with in {c}?", "{c}'s currency is called what?", "With which currency do you pay in {c}?",
         "What is the official currency of {c}?",
     ),
+    fresh=(
+        "I am travelling to {c}. Which money do I need?", "{c} uses which currency?", "What are prices in {c} given in?",
+        "Name the money that shops in {c} take.", "Tell me {c}'s currency.",
+    ),
 )  # fmt: skip
 _CODE = Wording(
     seen=(
@@ -69,6 +89,10 @@ _CODE = Wording(
         "Which two-letter ISO code stands for {c}?", "What is the ISO 3166 alpha-2 code of {c}?",
         "{c} has which ISO country code?",
     ),
+    fresh=(
+        "How is {c} abbreviated in ISO 3166, with two letters?", "Which two letters are {c}'s ISO code?",
+        "I need the alpha-2 code for {c}.", "Tell me {c}'s two-letter country code.",
+    ),
 )  # fmt: skip
 _POPULATION = Wording(
     seen=(
@@ -76,6 +100,10 @@ _POPULATION = Wording(
         "population of {c}", "How large is the population of {c}?",
     ),
     new=("What is the number of inhabitants of {c}?", "About how many people are there in {c}?", "How populous is {c}?"),
+    fresh=(
+        "Roughly how many citizens does {c} count?", "How big is {c} in terms of people?", "Number of people in {c}?",
+        "Tell me how many people call {c} home.",
+    ),
 )  # fmt: skip
 _LARGER = Wording(
     seen=(
@@ -87,6 +115,10 @@ _LARGER = Wording(
         "Where do more people live, in {a} or in {b}?", "Of {a} and {b}, which has the bigger population?",
         "{a} or {b}: which country has more inhabitants?",
     ),
+    fresh=(
+        "Compare the populations of {a} and {b}: which is larger?", "Who has more citizens, {a} or {b}?",
+        "Is it {a} or {b} that has the greater population?", "More people: {a} or {b}?",
+    ),
 )  # fmt: skip
 _NEIGHBOURS = Wording(
     seen=(
@@ -97,6 +129,10 @@ _NEIGHBOURS = Wording(
         "List the neighbouring countries of {c}.", "With which countries does {c} share a border?",
         "What countries does {c} border on?",
     ),
+    fresh=(
+        "If I leave {c} by land, in which countries can I end up?", "{c} has borders with which countries?",
+        "Tell me the countries around {c}.", "Which nations touch {c}?",
+    ),
 )  # fmt: skip
 _BORDER = Wording(
     seen=(
@@ -106,6 +142,10 @@ _BORDER = Wording(
     new=(
         "Are {a} and {b} neighbouring countries?", "Do {a} and {b} touch each other?",
         "Can you walk straight from {a} into {b}?",
+    ),
+    fresh=(
+        "Is {b} next to {a}?", "Is {a} adjacent to {b}?", "Have {a} and {b} got a common border?",
+        "Does {a} have a land border with {b}?",
     ),
 )  # fmt: skip
 

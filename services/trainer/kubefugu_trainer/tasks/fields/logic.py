@@ -17,6 +17,7 @@ _PEOPLE = (
     "Rosa", "Sam", "Tina", "Victor",
 )  # fmt: skip
 _NEW_PEOPLE = ("Aisha", "Bruno", "Chloe", "Diego", "Elena", "Farid", "Hana", "Ivan", "Jun", "Kofi", "Lena", "Mika")
+_FRESH_PEOPLE = ("Amal", "Bjorn", "Carmen", "Dalia", "Esra", "Gustav", "Ines", "Jonas", "Kenji", "Luca", "Nadia", "Otto")
 _CLASSES = (
     "cats",
     "dogs",
@@ -53,6 +54,10 @@ _KNIGHTS = Wording(
         "Here knights only say true things and knaves only say false things. {s} "
         "Tell me for each whether they are a knight or a knave.",
     ),
+    fresh=(
+        "Knaves lie whenever they speak, knights never lie. {s} Sort out who is a knight and who is a knave.",
+        "A traveller comes to a land where everybody is a knight (always truthful) or a knave (always lying). {s} Who is what?",
+    ),
 )  # fmt: skip
 _ORDER = Wording(
     seen=(
@@ -61,10 +66,20 @@ _ORDER = Wording(
         "{s} What is the order from {hi}est to {lo}est?",
     ),
     new=("{s} Rank everyone, {hi}est first.", "{s} Sort these people starting with the {hi}est."),
+    fresh=(
+        "{s} Write down the names from {hi}est to {lo}est.",
+        "{s} In which order do they come if the {hi}est is named first?",
+        "Read this: {s} Now give the ranking from {hi}est to {lo}est.",
+    ),
 )
 _EXTREME = Wording(
     seen=("{s} Who is the {hi}est?", "{s} Which of them is the {hi}est?", "Given: {s} Who is the {hi}est?"),
     new=("{s} Name the {hi}est person.", "{s} Can you say who is {hi}est of all?"),
+    fresh=(
+        "{s} So the {hi}est one is who?",
+        "{s} Nobody is {hi}er than whom?",
+        "I was told: {s} Tell me who is the {hi}est.",
+    ),
 )
 _SYLLOGISM = Wording(
     seen=(
@@ -75,6 +90,11 @@ _SYLLOGISM = Wording(
         "Suppose {p} {q} Must it be that {c}?", "{p} {q} Is the conclusion that {c} logically valid?",
         "Assume: {p} {q} Is it necessarily true that {c}?",
     ),
+    fresh=(
+        "We are told: {p} {q} Is it certain that {c}?",
+        "I know two things. {p} {q} Is the statement that {c} a logical consequence?",
+        "Take for granted: {p} {q} Is it guaranteed that {c}?",
+    ),
 )  # fmt: skip
 _IMPLIES = Wording(
     seen=(
@@ -82,6 +102,10 @@ _IMPLIES = Wording(
         "Given: {p} {q} Does it follow that {c}?",
     ),
     new=("We know this: {p} {q} Must it be that {c}?", "{p} {q} Is it necessarily true that {c}?"),
+    fresh=(
+        "I know two things. {p} {q} Is it certain that {c}?", "{p} Now, {q} Is the statement that {c} a logical consequence?",
+        "Take for granted: {p} {q} Is it guaranteed that {c}?",
+    ),
 )  # fmt: skip
 _SATISFIABLE = Wording(
     seen=(
@@ -91,6 +115,10 @@ _SATISFIABLE = Wording(
     new=(
         "Is there an assignment that makes {f} true?", "Check whether {f} is satisfiable.", "Decide the satisfiability of {f}.",
     ),
+    fresh=(
+        "Does {f} have a model?", "Could {f} come out true for some values of its letters?",
+        "Tell me whether some truth values satisfy {f}.",
+    ),
 )  # fmt: skip
 _TAUTOLOGY = Wording(
     seen=("Is the formula {f} a tautology?", "Is {f} a tautology?", "Is {f} always true?"),
@@ -98,6 +126,11 @@ _TAUTOLOGY = Wording(
         "Does {f} hold under every assignment?",
         "Check whether {f} is a tautology.",
         "Is the propositional formula {f} valid?",
+    ),
+    fresh=(
+        "Is {f} true no matter what?",
+        "Does {f} come out true for all truth values?",
+        "Tell me whether {f} is a tautology.",
     ),
 )
 _INTEGERS = Wording(
@@ -110,6 +143,10 @@ _INTEGERS = Wording(
         "Give integers {u}, {v} that meet the constraints {a}, {b} and {c}.",
         "I need whole numbers {u} and {v} subject to {a}, {b} and {c}.",
     ),
+    fresh=(
+        "For integers {u} and {v} we know {a}, {b} and {c}. What are they?", "{a}, {b}, {c}: which integers are {u} and {v}?",
+        "Two whole numbers {u} and {v} fulfil {a}, {b} and {c}. Name them.",
+    ),
 )  # fmt: skip
 
 
@@ -120,7 +157,7 @@ def _make(
 
 
 def _people(rng: np.random.Generator, phrasing: Phrasing, count: int) -> list[str]:
-    names = _PEOPLE if phrasing is Phrasing.SEEN else _NEW_PEOPLE
+    names = {Phrasing.SEEN: _PEOPLE, Phrasing.NEW: _NEW_PEOPLE, Phrasing.FRESH: _FRESH_PEOPLE}[phrasing]
     return [names[int(i)] for i in rng.choice(len(names), size=count, replace=False)]
 
 

@@ -102,6 +102,11 @@ _CONVERT = Wording(
         "Give {n} {a} in {b}.",
         "If something measures {n} {a}, what is that in {b}?", "Turn {n} {a} into {b}.",
     ),
+    fresh=(
+        "How would I write {n} {a} in {b}?", "My measurement says {n} {a}. What does that make in {b}?",
+        "{n} {a} corresponds to what number of {b}?", "Please translate {n} {a} into {b}.", "Tell me {n} {a} as {b}.",
+        "{n} {a} = ? {b}", "The label reads {n} {a}. I want {b}.",
+    ),
 )  # fmt: skip
 _COMPARE = Wording(
     seen=(
@@ -109,6 +114,10 @@ _COMPARE = Wording(
         "Which one is {more}: {p} or {q}?",
     ),
     new=("Between {p} and {q}, which is {more}?", "Tell me which is {more}, {p} or {q}.", "{p} or {q} - which is {more}?"),
+    fresh=(
+        "Compare {p} with {q}: which one is {more}?", "I have {p} on one side and {q} on the other. Which is {more}?",
+        "Would {p} or {q} be {more}?", "Of {p} and {q}, say which is {more}.",
+    ),
 )  # fmt: skip
 _MORE = {
     "length": "longer",
