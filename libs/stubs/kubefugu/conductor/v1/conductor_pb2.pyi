@@ -85,6 +85,7 @@ class PlanWorker(_message.Message):
     OUTPUT_PRICE_FIELD_NUMBER: _builtins.int
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     STRENGTHS_FIELD_NUMBER: _builtins.int
+    NARROW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     model: _builtins.str
     description: _builtins.str
@@ -92,6 +93,8 @@ class PlanWorker(_message.Message):
     """Prices in US dollars per million tokens, as decimal strings; empty where unknown."""
     output_price: _builtins.str
     context_tokens: _builtins.int
+    narrow: _builtins.bool
+    """True: an engine that reads its subtask and nothing else, so that results given to it are lost."""
     @_builtins.property
     def strengths(self) -> _containers.RepeatedCompositeFieldContainer[Global___Strength]:
         """Mean measured score per group of questions, best groups first."""
@@ -106,10 +109,11 @@ class PlanWorker(_message.Message):
         output_price: _builtins.str = ...,
         context_tokens: _builtins.int = ...,
         strengths: _abc.Iterable[Global___Strength] | None = ...,
+        narrow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "description", b"description", "input_price", b"input_price", "model", b"model", "name", b"name", "output_price", b"output_price", "strengths", b"strengths"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "description", b"description", "input_price", b"input_price", "model", b"model", "name", b"name", "narrow", b"narrow", "output_price", b"output_price", "strengths", b"strengths"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
