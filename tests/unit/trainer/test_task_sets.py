@@ -29,15 +29,16 @@ def test_a_set_is_the_same_for_the_same_arguments() -> None:
     assert first != build(NO_WORDS, n=120, seed=6)
 
 
-def test_no_text_occurs_twice_and_new_wordings_are_for_testing_only() -> None:
+def test_no_text_occurs_twice_and_fresh_wordings_are_for_testing_only() -> None:
     rows = build(NO_WORDS, n=900, seed=1)
     assert len({row.question.prompt for row in rows}) == 900
     assert Counter(row.split for row in rows) == {"train": 630, "test": 270}
     for row in rows:
         assert row.slice == f"{row.question.phrasing} templates"
-        assert row.split == "test" or row.slice == "seen templates"
+        assert row.split == "test" or row.slice != "fresh templates"
     slices = Counter(row.slice for row in rows if row.split == "test")
-    assert slices == {"seen templates": 90, "new templates": 90, "fresh templates": 90}
+    assert slices["fresh templates"] == slices["seen templates"] + slices["new templates"] == 135
+    assert slices["seen templates"] > slices["new templates"] > 0
     shares = Counter(row.question.field for row in rows)
     assert max(shares.values()) - min(shares.values()) <= 3
 
@@ -56,8 +57,8 @@ def test_every_template_set_is_split() -> None:
 def test_a_set_for_one_split(split: str) -> None:
     rows = build("algebra,dates", n=40, seed=1, split=split)
     assert {row.split for row in rows} == {split}
-    everything = {f"{phrasing} templates" for phrasing in Phrasing}
-    assert {row.slice for row in rows} == ({"seen templates"} if split == "train" else everything)
+    fresh = "fresh templates" in {row.slice for row in rows}
+    assert fresh == (split != "train")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_question_files(tmp_path: Path) -> None:
     assert rows["Say hi"].verifier.score("Say hi", "hi.") == 1
     assert rows["Say hi"].verifier.score("Say hi", "hi you") == 0
     assert rows["Say hi"].field == "chat"
-    with pytest.raises(DataError, match="only 3 different questions of the 4"):
+    with pytest.raises(DataError, match="only 3 different questions"):
         build(str(path), n=4, seed=0, split="train")
     path.write_text('{"prompt": "x"}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"mine\.jsonl: line 1: needs prompt"):

@@ -18,7 +18,7 @@ class Phrasing(StrEnum):
     SEEN = "seen"
     """Templates that training questions use too."""
     NEW = "new"
-    """Templates kept for the test split. The default pool's engines were widened while looking at what these made them miss."""
+    """Templates that training questions use too; the default pool's engines were widened while looking at what these missed."""
     FRESH = "fresh"
     """Templates kept for the test split, and from whoever works on the engines: nothing may be tuned on them."""
 

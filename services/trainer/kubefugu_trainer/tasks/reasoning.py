@@ -21,7 +21,7 @@ SEEN: dict[str, tuple[str, ...]] = {
 }
 """Data sets that training questions use, by field."""
 NEW: dict[str, tuple[str, ...]] = {"algebra": ("lcm", "products", "decimal_arithmetic")}
-"""Data sets kept for the test split."""
+"""Data sets that go with the further templates of training questions."""
 FRESH: dict[str, tuple[str, ...]] = {"algebra": ("fraction_simplification",), "dates": ("time_intervals",)}
 """Data sets kept for the test split that nothing was tuned on."""
 _SEEDS = 2**31

@@ -3,9 +3,9 @@
 `default` is the default pool's fields in equal shares; a field's name is that field alone; `rg:NAME` a reasoning-gym data set;
 a path a question file. Several are joined by commas.
 
-Splits of generated questions: train questions and one third of the test questions share templates (slice `seen templates`), one
-third uses templates that no training question uses (slice `new templates`), and one third uses templates that
-neither a training question nor whoever worked on the engines has used (slice `fresh templates`). No text occurs twice.
+Splits of generated questions: train questions and one half of the test questions share templates (slices `seen templates` and
+`new templates`); the other half uses templates that neither a training question nor whoever worked on the engines has used
+(slice `fresh templates`). No text occurs twice.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ FIELDS: Mapping[str, Mapping[str, Generator]] = {
 }
 """Field -> topic -> generator."""
 TEST_SHARE = 0.3
+NEW_SHARE = 0.4
+"""Share of `Phrasing.NEW` in what is not `Phrasing.FRESH`."""
 _TRIES = 200
 """Draws without a new text after which a field is used up."""
 
@@ -54,25 +56,24 @@ def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQu
     if not sources:
         raise DataError("No task set is named.", field="tasks")
     test = 0 if split == "train" else n if split in ("valid", "test") else round(TEST_SHARE * n)
-    fresh_test = test // 3
-    seen_test = (test - fresh_test + 1) // 2
+    fresh_test = test // 2
+    new = round(NEW_SHARE * (n - fresh_test))
     rng = np.random.default_rng(seed)
     drawn: set[str] = set()
-    seen = _take(sources, n - test + seen_test, Phrasing.SEEN, rng, drawn)
-    new = _take(sources, test - seen_test - fresh_test, Phrasing.NEW, rng, drawn)
+    seen = _take(sources, n - fresh_test - new, Phrasing.SEEN, rng, drawn) + _take(sources, new, Phrasing.NEW, rng, drawn)
     fresh = _take(sources, fresh_test, Phrasing.FRESH, rng, drawn)
     order = rng.permutation(len(seen))
     first = {int(i) for i in order[: n - test]}
+    held_out = "test" if split == "auto" else split
     rows = [
         SplitQuestion(
-            question=question, split=("train" if i in first else "test") if split == "auto" else split, slice="seen templates"
+            question=question,
+            split="train" if split == "auto" and i in first else held_out,
+            slice=f"{question.phrasing} templates",
         )
         for i, question in enumerate(seen)
     ]
-    rows += [
-        SplitQuestion(question=question, split="test" if split == "auto" else split, slice=f"{question.phrasing} templates")
-        for question in (*new, *fresh)
-    ]
+    rows += [SplitQuestion(question=question, split=held_out, slice=f"{question.phrasing} templates") for question in fresh]
     return rows
 
 
@@ -143,9 +144,7 @@ def _take(sources: Sequence[_Source], n: int, phrasing: Phrasing, rng: np.random
             else:
                 found.append(question)
         if not left and len(found) < n:
-            raise DataError(
-                f"The task sets hold only {len(found)} different questions of the {n} that were asked for.", field="n"
-            )
+            raise DataError(f"The task sets hold only {len(drawn)} different questions, fewer than were asked for.", field="n")
     return found
 
 
