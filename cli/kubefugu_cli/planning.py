@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from kubefugu.conductor.v1 import conductor_pb2
 from kubefugu_cli.clients.services import ConductorClient
 from kubefugu_cli.console import new_table, out, print_json
+from kubefugu_coordination.workflow.offer import JOIN
 from kubefugu_coordination.workflow.plan import Plan, Step
 from kubefugu_coordination.workflow.svg import plan_svg
 from kubefugu_core.errors import DataError
@@ -26,9 +27,12 @@ def ask(target: str, question: str, *, pool: WorkerPool, planner: str) -> conduc
             input_price=worker.prices.input_per_million_tokens,
             output_price=worker.prices.output_per_million_tokens,
             context_tokens=worker.context_tokens,
+            narrow=worker.specialist,
         )
         for worker in pool.spec.workers
     ]
+    if pool.spec.routing.max_steps > 1:
+        workers.append(conductor_pb2.PlanWorker(name=JOIN.name, description=JOIN.description))
     messages = json.dumps([{"role": "user", "content": question}]).encode()
     return ConductorClient(target).plan(
         conductor_pb2.PlanRequest(

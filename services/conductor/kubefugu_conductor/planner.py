@@ -11,7 +11,7 @@ import structlog
 
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.workers import PoolSnapshot, TokenUsage, WorkerClient, WorkerReply
-from kubefugu_coordination.workflow.diagnosis import Diagnosis
+from kubefugu_coordination.workflow.diagnosis import LOSSES, Diagnosis
 from kubefugu_coordination.workflow.offer import CONDUCTOR
 from kubefugu_coordination.workflow.planner_prompt import PlanFormat, planner_messages, repair_messages
 from kubefugu_coordination.workflow.planning import Planning, PlanningRequest
@@ -50,6 +50,13 @@ class _Attempt:
     reply: str
     reading: PlanReading
 
+    @property
+    def losses(self) -> float:
+        """What speaks for a repair turn: notes of lost work; infinite where there is no plan at all."""
+        if self.reading.plan is None:
+            return float("inf")
+        return sum(found.code in LOSSES for found in self.reading.diagnoses)
+
 
 class PoolPlanner:
     """Plans by a worker of the pool. Implements `PlannerPort`."""
@@ -70,16 +77,30 @@ class PoolPlanner:
         constrained = constrained and client.spec not in self._no_schema
         try:
             first, asked, constrained = await self._first(call, constrained)
-            if first.reading.plan is not None:
+            if not first.losses:
                 return call.planning(first, repaired=False, before=())
-            second = await call.attempt(repair_messages(asked, first.reply, first.reading.diagnoses), constrained)
+            second = await self._repair(call, first, asked, constrained)
         except KubefuguError as error:
             # What was spent must be charged although no plan comes of it.
             error.metadata.setdefault("usage", call.usage_json())
             raise
-        if second.reading.plan is not None:
+        if second.losses < first.losses:
             return call.planning(second, repaired=True, before=first.reading.diagnoses)
+        if first.reading.plan is not None:
+            return call.planning(first, repaired=False, before=())
         raise _invalid(client.name, second.reading.diagnoses, call.usage_json())
+
+    async def _repair(
+        self, call: _PlannerCall, first: _Attempt, asked: Sequence[Mapping[str, str]], constrained: bool
+    ) -> _Attempt:
+        """The one repair turn. A plan that only loses something stands where its repair fails."""
+        try:
+            return await call.attempt(repair_messages(asked, first.reply, first.reading.diagnoses), constrained)
+        except KubefuguError as error:
+            if first.reading.plan is None:
+                raise
+            _log.warning("plan_not_repaired", worker=call.client.name, reason=type(error).__name__)
+            return first
 
     async def _first(self, call: _PlannerCall, constrained: bool) -> tuple[_Attempt, list[dict[str, str]], bool]:
         asked = call.question(constrained)
@@ -132,6 +153,7 @@ class _PlannerCall:
         self._options = options
         self._deadline = deadline
         self._workers = [*request.workers, *([CONDUCTOR] if request.allow_recursion else [])]
+        self._narrow = frozenset(worker.name for worker in self._workers if worker.narrow)
         self._max_output_tokens = request.max_output_tokens or options.max_output_tokens
 
     def question(self, constrained: bool) -> list[dict[str, str]]:
@@ -158,12 +180,14 @@ class _PlannerCall:
                 [worker.name for worker in self._workers],
                 max_steps=self._request.max_steps,
                 max_subtask_chars=self._options.max_subtask_chars,
+                narrow=self._narrow,
             )
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "plan", "schema": schema}}
         reply = await self.client.complete(body, deadline=self._deadline)
         self._charge(reply)
         names = [worker.name for worker in self._workers]
-        return _Attempt(reply.text, read_plan(reply.text, workers=names, max_steps=self._request.max_steps))
+        reading = read_plan(reply.text, workers=names, max_steps=self._request.max_steps, narrow=self._narrow)
+        return _Attempt(reply.text, reading)
 
     def _charge(self, reply: WorkerReply) -> None:
         self.cost_usd += reply.cost_usd

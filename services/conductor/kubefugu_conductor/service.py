@@ -70,6 +70,7 @@ def _read_worker(worker: pb.PlanWorker) -> OfferedWorker:
         worker.output_price,
         worker.context_tokens,
         {strength.group: strength.score for strength in worker.strengths},
+        worker.narrow,
     )
 
 

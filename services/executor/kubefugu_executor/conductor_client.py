@@ -44,6 +44,7 @@ def _worker(worker: OfferedWorker) -> pb.PlanWorker:
         output_price=worker.output_price,
         context_tokens=worker.context_tokens,
         strengths=[pb.Strength(group=group, score=score) for group, score in worker.strengths.items()],
+        narrow=worker.narrow,
     )
 
 

@@ -247,7 +247,7 @@ async def test_effort_bounds_the_steps(flows: Workflows) -> None:
 
 
 async def test_the_conductor_may_name_itself_where_the_effort_is_high(flows: Workflows) -> None:
-    whole = plan_text((3, "Find A and B.", []), (0, "Say both.", [0]))
+    whole = plan_text((4, "Find A and B.", []), (0, "Say both.", [0]))
     flows.plan(whole, TWO_FACTS)
     flows.stage.say("writer", "A and B.", "Both said.")
     result = await flows.run(ultra(reasoning_effort="high"))
@@ -263,21 +263,21 @@ async def test_the_conductor_may_name_itself_where_the_effort_is_high(flows: Wor
 
 
 async def test_without_high_effort_the_conductor_is_not_offered(flows: Workflows) -> None:
-    flows.plan(plan_text((3, "Plan it.", [])))
+    flows.plan(plan_text((4, "Plan it.", [])))
     result = await flows.run(ultra())
     assert "@conductor" not in said(flows.stage.bodies("planner")[0])
     assert result.record["fallback"]["error"]["reason"] == "INVALID_PLAN"
 
 
 async def test_a_last_step_that_becomes_a_workflow_is_streamed_too(flows: Workflows) -> None:
-    flows.plan(plan_text((3, "Do it all.", [])), TWO_FACTS)
+    flows.plan(plan_text((4, "Do it all.", [])), TWO_FACTS)
     result = await flows.run(ultra(reasoning_effort="high", stream=True))
     assert result.answer == "A and B."
     assert result.sse.endswith(b"data: [DONE]\n\n")
 
 
 async def test_a_subtask_that_cannot_be_planned_goes_to_a_worker(flows: Workflows) -> None:
-    flows.plan(plan_text((3, "Find A.", []), (0, "Say A.", [0])), "no plan", "still no plan")
+    flows.plan(plan_text((4, "Find A.", []), (0, "Say A.", [0])), "no plan", "still no plan")
     result = await flows.run(ultra(reasoning_effort="high"))
     assert result.answer == "A and B."
     assert ("0", "beta", "ok") in result.steps, "the router's first choice does it"

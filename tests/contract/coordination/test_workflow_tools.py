@@ -244,7 +244,7 @@ async def test_a_worker_that_calls_what_it_was_not_offered_is_a_failure(flows: W
 
 
 async def test_a_workflow_below_a_step_waits_and_resumes_too(flows: Workflows) -> None:
-    flows.plan(plan_text((3, "Find A and B.", []), (0, "Say both.", [0])), TWO_FACTS)
+    flows.plan(plan_text((4, "Find A and B.", []), (0, "Say both.", [0])), TWO_FACTS)
     flows.stage.say("alpha", calls("{}"), "A is 1.")
     flows.stage.say("writer", "A and B inside.", "Both said.")
     first, messages = await park(flows, reasoning_effort="high")

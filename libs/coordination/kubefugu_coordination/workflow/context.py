@@ -16,7 +16,8 @@ from kubefugu_coordination.loop.router import RouteQuery, Router
 from kubefugu_coordination.workers.registry import PoolSnapshot
 from kubefugu_coordination.workers.reply import TokenUsage
 from kubefugu_coordination.workflow.budget import Meter
-from kubefugu_coordination.workflow.offer import OfferedWorker
+from kubefugu_coordination.workflow.join import joins
+from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker
 from kubefugu_coordination.workflow.parking import OpenCalls
 from kubefugu_coordination.workflow.plan import Plan
 from kubefugu_coordination.workflow.planning import PlannerPort, Planning, PlanningRequest
@@ -92,7 +93,10 @@ class FlowContext:
         options = self.job.chat.options
         return PlanningRequest(
             messages=conversation,
-            workers=[self._offer(worker) for worker in self.available()],
+            workers=[
+                *map(self._offer, self.available()),
+                *([JOIN] if self.max_steps > 1 and joins(self.job.chat.body) else []),
+            ],
             max_steps=self.max_steps,
             planner=options.planner or self.pool.pool.spec.routing.planner,
             denied=options.deny,
@@ -100,6 +104,10 @@ class FlowContext:
             memory=self.memory,
             tenant=self.job.tenant,
         )
+
+    def _offered(self) -> list[OfferedWorker]:
+        built_in = [JOIN] if self.max_steps > 1 and joins(self.job.chat.body) else []
+        return [*map(self._offer, self.available()), *built_in]
 
     def _offer(self, worker: WorkerSpec) -> OfferedWorker:
         description = worker.description
@@ -112,6 +120,7 @@ class FlowContext:
             worker.prices.output_per_million_tokens.rstrip("0").rstrip(".") or "",
             worker.context_tokens,
             self.strengths.get(worker.name, {}),
+            narrow=worker.specialist,
         )
 
     async def ranking(self, subtask: str, workers: Sequence[WorkerSpec]) -> list[str]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class PlanCode(StrEnum):
-    """Why a planner output is refused, or (the last three) what was changed in an accepted one."""
+    """Why a planner output is refused, or (the last four) what was changed in an accepted one."""
 
     EMPTY_OUTPUT = "EMPTY_OUTPUT"
     """Nothing but whitespace, or nothing outside `<think>`."""
@@ -47,16 +47,22 @@ class PlanCode(StrEnum):
     """Access to a step that does not exist."""
     ACCESS_NOT_EARLIER = "ACCESS_NOT_EARLIER"
     """Access to the step itself or to a later one."""
+    JOIN_WITHOUT_RESULTS = "JOIN_WITHOUT_RESULTS"
+    """`@join` with an empty access list: it would put nothing together."""
     TRAILING_STEP_EMPTY = "TRAILING_STEP_EMPTY"
     """Note: an empty step at the end was dropped; the last non-empty step is the answer."""
     STEP_UNUSED = "STEP_UNUSED"
     """Note: no step on the way to the answer sees this one, so it was dropped."""
     LABEL_REPEATED = "LABEL_REPEATED"
     """Note: a label has several lists; the first one counts."""
+    RESULTS_UNREAD = "RESULTS_UNREAD"
+    """Note: a narrow engine is given results, but reads nothing but its subtask, so they are lost."""
 
 
-NOTES = frozenset({PlanCode.TRAILING_STEP_EMPTY, PlanCode.STEP_UNUSED, PlanCode.LABEL_REPEATED})
+NOTES = frozenset({PlanCode.TRAILING_STEP_EMPTY, PlanCode.STEP_UNUSED, PlanCode.LABEL_REPEATED, PlanCode.RESULTS_UNREAD})
 """Codes that change or comment a plan without refusing it."""
+LOSSES = frozenset({PlanCode.STEP_UNUSED, PlanCode.RESULTS_UNREAD})
+"""Notes that say that work is lost on the way to the answer: typically the step that joins the parts was forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.loop.calls import TurnResult
 from kubefugu_coordination.workflow.context import FlowContext
 from kubefugu_coordination.workflow.graph import StepOutcome, StepResult, run_graph
+from kubefugu_coordination.workflow.join import join_results
 from kubefugu_coordination.workflow.order import chains, share_s
-from kubefugu_coordination.workflow.plan import SELF_WORKER, Plan
+from kubefugu_coordination.workflow.plan import JOIN_WORKER, SELF_WORKER, Plan
 from kubefugu_coordination.workflow.state import GraphState, WaitingStep
 from kubefugu_coordination.workflow.step import StepCalls, StepTask, Waits
 from kubefugu_coordination.workflow.step_prompt import StepPrompt, VisibleStep
@@ -70,6 +71,8 @@ class Flow:
         context.running.add(label)
         try:
             failure = None
+            if self._plan.steps[index].worker == JOIN_WORKER:
+                return await self._join(index, visible)
             if self._plan.steps[index].worker == SELF_WORKER and (waited is None or waited.child is not None):
                 try:
                     return await self._recurse(index, visible, waited)
@@ -81,6 +84,12 @@ class Flow:
             return await self._work(index, visible, waited, failure)
         finally:
             context.running.discard(label)
+
+    async def _join(self, index: int, visible: tuple[VisibleStep, ...]) -> StepResult:
+        result = await join_results(self._context, visible, step=index, path=self._path)
+        if index == self._plan.final:
+            self.answer = result
+        return StepResult(StepOutcome.OK, result.text, JOIN_WORKER)
 
     async def _recurse(self, index: int, visible: tuple[VisibleStep, ...], waited: WaitingStep | None) -> StepResult:
         context, path = self._context, f"{self._path}{index}."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kubefugu_coordination.workflow.plan import SELF_WORKER
+from kubefugu_coordination.workflow.plan import JOIN_WORKER, SELF_WORKER
 
 _MAX_STRENGTHS = 4
+_BRIEF_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,18 @@ class OfferedWorker:
     context_tokens: int = 0
     strengths: Mapping[str, float] = field(default_factory=dict)
     """Mean measured score (0 to 1) per group of questions."""
+    narrow: bool = False
+    """True: an engine that reads its subtask and nothing else, whatever its access list holds."""
 
 
 CONDUCTOR = OfferedWorker(
     SELF_WORKER, "The planner itself: plans a subtask that is too large for one worker as a smaller workflow of its own."
 )
 """The Conductor offered to itself (recursion)."""
+JOIN = OfferedWorker(
+    JOIN_WORKER, "Puts the results that it sees together, word for word. For a last step that has nothing to work out."
+)
+"""Offered where an answer may be the results of several steps as they are."""
 
 
 def describe_worker(worker: OfferedWorker, number: int | None) -> str:
@@ -35,7 +43,7 @@ def describe_worker(worker: OfferedWorker, number: int | None) -> str:
     if worker.description:
         parts.append(f"{':' if number is None else ' -'} {' '.join(worker.description.split())}")
     ranked = sorted(worker.strengths.items(), key=lambda item: (-item[1], item[0]))[:_MAX_STRENGTHS]
-    facts = []
+    facts = ["reads nothing but its subtask"] if worker.narrow else []
     if ranked:
         facts.append("measured: " + ", ".join(f"{group} {score:.2f}" for group, score in ranked))
     if worker.input_price or worker.output_price:
@@ -50,3 +58,13 @@ def describe_worker(worker: OfferedWorker, number: int | None) -> str:
 def describe_workers(workers: Sequence[OfferedWorker], *, numbered: bool = True) -> str:
     """All of them, one line each, in the order of their ids."""
     return "\n".join(describe_worker(worker, number if numbered else None) for number, worker in enumerate(workers))
+
+
+def describe_briefly(workers: Sequence[OfferedWorker]) -> str:
+    """Number, name and the head of the description of each worker, one line each."""
+    return "\n".join(f"{number}: {worker.name}{_head(worker.description)}" for number, worker in enumerate(workers))
+
+
+def _head(description: str) -> str:
+    head = re.split(r"[(:;.,]", " ".join(description.split()), maxsplit=1)[0].strip()[:_BRIEF_CHARS].strip()
+    return f" - {head}" if head else ""

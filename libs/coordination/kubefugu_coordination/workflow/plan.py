@@ -13,6 +13,9 @@ from typing import Any
 SELF_WORKER = "@conductor"
 """The Conductor as a worker of its own plan. Not a possible worker name, so it can't collide with a pool's."""
 
+JOIN_WORKER = "@join"
+"""Puts the results that a step sees together, word for word (`join.py`). No model does it, so it costs nothing."""
+
 DEFAULT_MAX_STEPS = 5
 
 

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, describe
-from kubefugu_coordination.workflow.offer import OfferedWorker, describe_workers
-from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, Plan, Step, render_lists
+from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_briefly, describe_workers
+from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists
 from kubefugu_coordination.workflow.transcript import task_text
 
 
@@ -27,6 +27,15 @@ class PlanFormat(StrEnum):
     """One object, for decoding under a schema."""
 
 
+class PromptStyle(StrEnum):
+    """How much a planner is told."""
+
+    FULL = "full"
+    """Rules, the workers with all that is known of them, solved examples: for a general language model."""
+    COMPACT = "compact"
+    """One sentence and one short line for each worker: for a planner that was trained on this form."""
+
+
 _RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
 Split the task into subtasks and give each one to the worker that is best at it.
 Write three lists of equal length, one entry for each step:
@@ -34,9 +43,11 @@ Write three lists of equal length, one entry for each step:
 Rules:
 - Every worker also sees the whole task. It sees nothing else but the results in its access list.
 - Only the result of the last step is shown to the user. If several steps find parts of it, one more step puts them together.
+- A worker that reads nothing but its subtask cannot use results, so its access list is empty.
 - Steps that do not need each other run at the same time.
 - Use as few steps as possible, at most {max_steps}. One step is right for a task that one worker can do.
 - {output}"""
+_COMPACT_RULES = "Plan the task for the workers, in at most {max_steps} steps: model_id, subtasks, access_list."
 _SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
 _ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
 _LISTS = {
@@ -88,6 +99,27 @@ EXAMPLES: tuple[Example, ...] = (
 )
 
 
+_JOINING = (
+    Example(
+        (*EXAMPLES[0].workers[:2], *EXAMPLES[0].workers[3:], JOIN),
+        EXAMPLES[0].task,
+        Plan(
+            (
+                *EXAMPLES[0].plan.steps[:2],
+                Step(JOIN_WORKER, "Give both results.", (0, 1)),
+            )
+        ),
+    ),
+    EXAMPLES[1],
+)
+"""The examples where `@join` is offered."""
+
+
+def examples_for(workers: Sequence[OfferedWorker]) -> tuple[Example, ...]:
+    """Solved tasks that use only such built-in workers as are offered."""
+    return _JOINING if any(worker.name == JOIN_WORKER for worker in workers) else EXAMPLES
+
+
 def planner_messages(
     messages: Sequence[Mapping[str, Any]],
     *,
@@ -96,17 +128,25 @@ def planner_messages(
     output: PlanFormat = PlanFormat.LISTS,
     max_task_chars: int = 24_000,
     memory: str = "",
-    examples: Sequence[Example] = EXAMPLES,
+    style: PromptStyle = PromptStyle.FULL,
 ) -> list[dict[str, str]]:
-    """The chat that asks for a plan. `messages` is the client's conversation, `memory` what earlier workflows left as text."""
-    asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
-    for example in examples:
-        if len(example.plan.steps) <= max_steps:
-            asked.append({"role": "user", "content": _question(example.workers, example.task, output)})
-            asked.append({"role": "assistant", "content": _answer(example, output)})
+    """The chat that asks for a plan. `messages` is the client's conversation, `memory` what earlier workflows left as text.
+
+    Serving and training both call this: `style` and `output` travel in a trained Conductor's artifact.
+    """
     task = task_text(messages, max_chars=max_task_chars)
     if memory:
         task = f"{task}\n\n{memory}"
+    if style is PromptStyle.COMPACT:
+        return [
+            {"role": "system", "content": _COMPACT_RULES.format(max_steps=max_steps)},
+            {"role": "user", "content": f"Workers:\n{describe_briefly(workers)}\nTask:\n{task}"},
+        ]
+    asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
+    for example in examples_for(workers):
+        if len(example.plan.steps) <= max_steps:
+            asked.append({"role": "user", "content": _question(example.workers, example.task, output)})
+            asked.append({"role": "assistant", "content": _answer(example, output)})
     asked.append({"role": "user", "content": _question(workers, task, output)})
     return asked
 

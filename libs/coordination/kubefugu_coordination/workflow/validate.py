@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, PlanCode
 from kubefugu_coordination.workflow.parse import RawPlan, parse_plan
-from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, Plan, Step, used_steps
+from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, used_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,22 @@ class PlanReading:
     diagnoses: tuple[Diagnosis, ...]
 
 
-def read_plan(text: str, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS) -> PlanReading:
-    """Parse and validate a planner's output against the workers that were offered, in the order of their ids. Never raises."""
+def read_plan(
+    text: str, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS, narrow: Collection[str] = ()
+) -> PlanReading:
+    """Parse and validate a planner's output against the workers that were offered, in the order of their ids. Never raises.
+
+    `narrow` are those of them that read nothing but their subtask.
+    """
     raw = parse_plan(text)
     if isinstance(raw, RawPlan):
-        return validate_plan(raw, workers=workers, max_steps=max_steps)
+        return validate_plan(raw, workers=workers, max_steps=max_steps, narrow=narrow)
     return PlanReading(None, raw)
 
 
-def validate_plan(raw: RawPlan, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS) -> PlanReading:
+def validate_plan(
+    raw: RawPlan, *, workers: Sequence[str], max_steps: int = DEFAULT_MAX_STEPS, narrow: Collection[str] = ()
+) -> PlanReading:
     """Check everything that can be checked, so that one repair turn sees all of it.
 
     Ids must be integers in range (never wrapped; True and 1.0 are no integers) or a worker's exact name. Access goes to
@@ -46,11 +53,18 @@ def validate_plan(raw: RawPlan, *, workers: Sequence[str], max_steps: int = DEFA
     access = [_check_access(value, index, len(ids), errors) for index, value in enumerate(raw.access_list)]
     count = max((index + 1 for index, subtask in enumerate(subtasks) if subtask != ""), default=0)
     errors.extend(_check_count(count, subtasks, max_steps))
+    if not errors:
+        errors.extend(_check_joins([workers[number] for number in ids[:count]], access))
     if errors:
         return PlanReading(None, (*raw.notes, *errors))
     notes = list(raw.notes)
     for index in range(count, len(ids)):
         notes.append(Diagnosis(PlanCode.TRAILING_STEP_EMPTY, "An empty last step is dropped.", index))
+    notes.extend(
+        Diagnosis(PlanCode.RESULTS_UNREAD, f"{workers[ids[index]]} reads nothing but its subtask; what it sees is lost.", index)
+        for index in range(count)
+        if access[index] and workers[ids[index]] in narrow
+    )
     return _keep_used(ids[:count], subtasks[:count], access[:count], workers, notes)
 
 
@@ -64,6 +78,14 @@ def _check_count(count: int, subtasks: list[str], max_steps: int) -> list[Diagno
         if subtasks[index] == "":
             errors.append(Diagnosis(PlanCode.SUBTASK_EMPTY, "This subtask is empty, but later ones are not.", index))
     return errors
+
+
+def _check_joins(names: list[str], access: list[tuple[int, ...]]) -> list[Diagnosis]:
+    return [
+        Diagnosis(PlanCode.JOIN_WITHOUT_RESULTS, f"{JOIN_WORKER} sees no step, so there is nothing to put together.", index)
+        for index, name in enumerate(names)
+        if name == JOIN_WORKER and not access[index]
+    ]
 
 
 def _keep_used(
