@@ -1,4 +1,4 @@
-"""The objects that a run becomes: checkpoint claim, driver Job, stored artifact."""
+"""The objects that a run becomes: checkpoint claim, driver Job, evaluators, stored artifact."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ REPORT_KEY = "report.json"
 SHA256 = "kubefugu.dev/sha256"
 TEMPLATE = "kubefugu.dev/template"
 """Annotation of the Job: hash of its pod template, which Kubernetes does not let anyone change."""
+EVALUATOR_CONTAINER = "evaluator"
+_TMP_MOUNT: Body = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 (the container's)
+_TMP_VOLUME: Body = {"name": "tmp", "emptyDir": {}}
 _HOME: Body = {"name": "HOME", "value": "/tmp"}  # noqa: S108 (the container's)
 
 
@@ -50,6 +53,11 @@ def job_name(run: str) -> str:
 def claim_name(run: str) -> str:
     """The claim made for the run's checkpoints."""
     return f"{run}-checkpoints"
+
+
+def evaluators_name(run: str) -> str:
+    """The evaluators' Deployment."""
+    return f"{run}-evaluators"
 
 
 def artifact_name(run: str) -> str:
@@ -140,17 +148,56 @@ def _template(run: Body, spec: TrainingRunSpec, defaults: PodDefaults) -> Body:
     return {"metadata": metadata, "spec": pod_spec(run, spec, spec.driver, defaults)}
 
 
+def evaluators(run: Body, spec: TrainingRunSpec, defaults: PodDefaults) -> Body:
+    """Deployment of the evaluators: stateless, they take candidates of any run from the broker; lost ones are replaced."""
+    name, wanted = run["metadata"]["name"], spec.evaluators
+    labels = {COMPONENT: "evaluator", RUN: name, RUN_UID: run["metadata"]["uid"]}
+    metadata: Body = {"labels": {**wanted.labels, "app.kubernetes.io/name": "kubefugu", **labels}}
+    if wanted.annotations:
+        metadata["annotations"] = dict(wanted.annotations)
+    body = child(run, "Deployment", evaluators_name(name), labels={COMPONENT: "evaluator"})
+    return {
+        **body,
+        "spec": {
+            "replicas": wanted.replicas,
+            # A new pod with GPUs would wait for those of an old one.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "selector": {"matchLabels": {RUN_UID: run["metadata"]["uid"], COMPONENT: "evaluator"}},
+            "template": {"metadata": metadata, "spec": _evaluator_pod(wanted, defaults)},
+        },
+    }
+
+
+def _evaluator_pod(wanted: Pods, defaults: PodDefaults) -> Body:
+    container = _container(wanted, defaults, [_TMP_MOUNT], name=EVALUATOR_CONTAINER)
+    container["command"] = ["python", "-m", "kubefugu_trainer", "evaluator"]
+    if wanted.resources.gpus:
+        container["env"] = pods.merged_env([{"name": "KUBEFUGU_TRAINER_DEVICE", "value": "cuda"}], container["env"])
+    return _pod(wanted, defaults, container, [_TMP_VOLUME])
+
+
 def pod_spec(run: Body, spec: TrainingRunSpec, wanted: Pods, defaults: PodDefaults) -> Body:
     """The driver's pod: snapshot, data, checkpoints, a scratch folder, and whatever the cluster's owner adds."""
     mounts, volumes = _volumes(run, spec)
+    container = _container(wanted, defaults, mounts, name=DRIVER_CONTAINER)
+    container |= {
+        "command": ["python", "-m", "kubefugu_trainer", "driver"],
+        "args": [f"--config={RUN_DIRECTORY}/config.json", f"--listen=0.0.0.0:{defaults.port}", "--hold"],
+        "ports": [{"name": "grpc", "containerPort": defaults.port, "protocol": "TCP"}],
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {**_pod(wanted, defaults, container, volumes), "restartPolicy": "Never"}
+
+
+def _pod(wanted: Pods, defaults: PodDefaults, container: Body, volumes: list[Body]) -> Body:
     result: Body = {
         **defaults.pod,
-        "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 60,
         "securityContext": pods.pod_security(defaults.user),
-        "containers": [_container(wanted, defaults, mounts)],
+        "containers": [container],
         "volumes": [*volumes, *defaults.volumes],
     }
     if defaults.init_containers:
@@ -169,18 +216,13 @@ def pod_spec(run: Body, spec: TrainingRunSpec, wanted: Pods, defaults: PodDefaul
     return result
 
 
-def _container(wanted: Pods, defaults: PodDefaults, mounts: list[Body]) -> Body:
+def _container(wanted: Pods, defaults: PodDefaults, mounts: list[Body], *, name: str) -> Body:
     container: Body = {
-        "name": DRIVER_CONTAINER,
+        "name": name,
         "image": wanted.image or defaults.image,
         "imagePullPolicy": defaults.image_pull_policy,
-        "command": ["python", "-m", "kubefugu_trainer", "driver"],
-        "args": [f"--config={RUN_DIRECTORY}/config.json", f"--listen=0.0.0.0:{defaults.port}", "--hold"],
-        "ports": [{"name": "grpc", "containerPort": defaults.port, "protocol": "TCP"}],
         "env": pods.merged_env([_HOME], defaults.env, pods.environment(wanted.env)),
         "securityContext": pods.container_security(),
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*mounts, *defaults.volume_mounts],
     }
     asked = wanted.resources
@@ -195,14 +237,14 @@ def _volumes(run: Body, spec: TrainingRunSpec) -> tuple[list[Body], list[Body]]:
     mounts: list[Body] = [
         {"name": "run", "mountPath": RUN_DIRECTORY, "readOnly": True},
         {"name": "work", "mountPath": WORK_DIRECTORY},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        _TMP_MOUNT,
     ]
     held = spec.storage.claim_name or (claim_name(name) if spec.storage.size else "")
     work: Body = {"persistentVolumeClaim": {"claimName": held}} if held else {"emptyDir": {}}
     volumes: list[Body] = [
         {"name": "run", "configMap": {"name": snapshot_name(name)}},
         {"name": "work", **work},
-        {"name": "tmp", "emptyDir": {}},
+        _TMP_VOLUME,
     ]
     if spec.data.claim is not None:
         mounts.append({"name": "data", "mountPath": DATA_DIRECTORY, "readOnly": True})

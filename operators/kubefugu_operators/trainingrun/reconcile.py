@@ -11,7 +11,7 @@ from kubefugu_operators.cluster.objects import Body, Ref, ref_of
 from kubefugu_operators.conditions import Finding, merge, parse_timestamp
 from kubefugu_operators.names import QUEUE_NAME
 from kubefugu_operators.plan import Deletion, Plan, Refusals
-from kubefugu_operators.trainingrun import objects, stages
+from kubefugu_operators.trainingrun import evaluators, objects, stages
 from kubefugu_operators.trainingrun.observed import RunObserved
 from kubefugu_operators.trainingrun.snapshot import Unready, build, snapshot_name
 from kubefugu_operators.trainingrun.spec import ManagedBy, TrainingRunSpec
@@ -66,8 +66,11 @@ def _live(
     running = stages.driver(observed, spec, state)
     done = stages.trained(observed, state)
     published = stages.publication(observed, spec, done)
-    findings = [first, suspended, running, done, published.finding]
+    helpers = evaluators.condition(observed, spec, state)
+    findings = [first, suspended, running, helpers, done, published.finding]
     create, apply, delete = _objects(observed, spec, settings, state, snapshot, frozen=frozen)
+    more = evaluators.plan(observed, spec, state, settings.pods)
+    create, apply, delete = (*create, *more[0]), (*apply, *more[1]), (*delete, *more[2])
     status = build_status(observed, spec, snapshot, findings, state, published.version)
     finished = is_finished({"status": status})
     return Plan(
@@ -147,7 +150,7 @@ def _requeue(observed: RunObserved, spec: TrainingRunSpec, state: JobState, done
 def _finished(observed: RunObserved, spec: TrainingRunSpec) -> Plan:
     """Nothing is started any more; a Job that was given up goes, and the run itself when its time has come."""
     status = {**observed.body["status"], "observedGeneration": observed.body["metadata"].get("generation", 0)}
-    delete: list[Deletion] = []
+    delete: list[Deletion] = list(evaluators.leftover(observed))
     state = stages.job_state(observed)
     if state.phase in (JobPhase.WAITING, JobPhase.RUNNING, JobPhase.SUSPENDED):
         job = observed.children[stages.job_ref(observed)]

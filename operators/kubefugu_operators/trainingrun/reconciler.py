@@ -50,13 +50,14 @@ class TrainingRunReconciler:
             self._views.forget(ref)
             return observed
         observed = await self._references(observed)
-        label = f"{names.RUN}={ref.name},{names.COMPONENT}=driver"
-        pods = await self._api.list("Pod", ref.namespace, labels=label)
+        pods = await self._api.list("Pod", ref.namespace, labels=f"{names.RUN}={ref.name}")
         # The UID keeps the pods of an earlier run of the same name away.
         uid = body["metadata"]["uid"]
         mine = [pod for pod in pods if pod["metadata"]["labels"].get(names.RUN_UID) == uid]
         mine.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]))
-        observed = replace(observed, pods=tuple(mine))
+        drivers = tuple(pod for pod in mine if pod["metadata"]["labels"].get(names.COMPONENT) == "driver")
+        helpers = tuple(pod for pod in mine if pod["metadata"]["labels"].get(names.COMPONENT) == "evaluator")
+        observed = replace(observed, pods=drivers, evaluators=helpers)
         return await self._ask(ref, observed)
 
     def decide(self, observed: RunObserved, refusals: Refusals) -> Plan:
@@ -70,7 +71,7 @@ class TrainingRunReconciler:
     async def _children(self, body: Body) -> dict[Ref, Body]:
         namespace, selector = body["metadata"]["namespace"], names.selector(body)
         found: list[Body] = []
-        for kind in ("ConfigMap", "Job", "PersistentVolumeClaim"):
+        for kind in ("ConfigMap", "Job", "Deployment", "PersistentVolumeClaim"):
             found += await self._api.list(kind, namespace, labels=selector)
         return {ref_of(child): child for child in found if names.is_owned(child, body)}
 

@@ -82,6 +82,8 @@ class TrainingRunStatus(Status):
     """Attempts that the program itself ended with an error."""
     infrastructure_failures: int = Field(default=0, ge=0)
     """Attempts lost to evictions, deleted pods and nodes."""
+    evaluators: str = Field(default="", max_length=16)
+    """Evaluators that are ready, of those that are wanted."""
     start_time: str = Field(default="", max_length=32)
     """When the first driver ran."""
     completion_time: str = Field(default="", max_length=32)
@@ -104,6 +106,7 @@ class ConditionType(StrEnum):
     SNAPSHOT_READY = "SnapshotReady"
     SUSPENDED = "Suspended"
     DRIVER_RUNNING = "DriverRunning"
+    EVALUATORS_READY = "EvaluatorsReady"
     TRAINED = "Trained"
     PUBLISHED = "Published"
     SUCCEEDED = "Succeeded"
@@ -130,6 +133,8 @@ class Reason(StrEnum):
     VOLUME_NOT_READY = "VolumeNotReady"
     DRIVER_RUNNING = "DriverRunning"
     DRIVER_ENDED = "DriverEnded"
+    EVALUATORS_RUNNING = "EvaluatorsRunning"
+    EVALUATORS_PENDING = "EvaluatorsPending"
     START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
     ACTIVE_DEADLINE_EXCEEDED = "ActiveDeadlineExceeded"
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
@@ -181,6 +186,17 @@ CONDITIONS: dict[str, dict[str, str]] = {
         Reason.ACTIVE_DEADLINE_EXCEEDED: "The run was active longer than activeDeadlineSeconds.",
         Reason.BACKOFF_LIMIT_EXCEEDED: "The program failed more often than backoffLimit; the message has its last report.",
         Reason.SUSPENDED_BY_USER: "No driver runs while the run is suspended.",
+    },
+    ConditionType.EVALUATORS_READY: {
+        Reason.WAITING: "The driver does not need them yet, or not any more.",
+        Reason.NOT_REQUESTED: "spec.evaluators.replicas is 0: the driver measures candidates itself.",
+        Reason.EVALUATORS_PENDING: "The evaluators' pods are being started.",
+        Reason.EVALUATORS_RUNNING: "At least one evaluator is ready; lost ones are replaced, their candidates measured again.",
+        Reason.UNSCHEDULABLE: "No node has room for an evaluator (CPU, memory, GPU, taints).",
+        Reason.IMAGE_PULL_FAILED: "Their image can't be pulled. Suspend the run, correct evaluators.image, resume it.",
+        Reason.VOLUME_NOT_READY: "A volume can't be mounted. Check the chart's values models.*.",
+        Reason.RETRYING: "An evaluator ends again and again; its log says why: most often the broker can't be reached.",
+        Reason.SUSPENDED_BY_USER: "No evaluator runs while the run is suspended.",
     },
     ConditionType.TRAINED: {
         Reason.WAITING: _NOT_YET,

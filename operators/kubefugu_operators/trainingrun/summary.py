@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kubefugu_operators.cluster.objects import Body
 from kubefugu_operators.conditions import Finding, merge, timestamp
-from kubefugu_operators.trainingrun import objects, report, stages
+from kubefugu_operators.trainingrun import evaluators, objects, report, stages
 from kubefugu_operators.trainingrun.observed import RunObserved, RunView
 from kubefugu_operators.trainingrun.snapshot import data_sha256
 from kubefugu_operators.trainingrun.spec import TrainingRunSpec
@@ -53,6 +53,9 @@ def succeeded(findings: Sequence[Finding]) -> Finding:
         return Finding(kind, "Unknown", published.reason, published.message)
     if driver.status == "False" and driver.reason != Reason.DRIVER_ENDED:
         return Finding(kind, "Unknown", driver.reason, driver.message)
+    helpers = by_type[ConditionType.EVALUATORS_READY]
+    if helpers.status == "False" and helpers.message:
+        return Finding(kind, "Unknown", helpers.reason, helpers.message)
     return Finding(kind, "Unknown", Reason.RUNNING, trained.message or driver.message)
 
 
@@ -85,6 +88,7 @@ def build_status(
         attempt=attempt,
         application_failures=max(failed, before.application_failures),
         infrastructure_failures=max(0, attempt - 1 - failed, before.infrastructure_failures),
+        evaluators=f"{evaluators.ready(observed)}/{spec.evaluators.replicas}" if spec.evaluators.replicas and not ended else "",
         start_time=before.start_time or (timestamp(observed.now) if running else ""),
         completion_time=before.completion_time or (timestamp(observed.now) if ended else ""),
         progress=progress,
