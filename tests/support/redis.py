@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,9 +26,15 @@ async def redis_server(folder: Path) -> AsyncIterator[str]:
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await until(socket.exists)
+        await until(lambda: _listens(socket))
         yield f"unix://{socket}"
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def _listens(path: Path) -> bool:
+    # The file is there a moment before the server listens on it.
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
