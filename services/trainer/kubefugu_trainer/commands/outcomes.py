@@ -10,7 +10,7 @@ import typer
 
 from kubefugu_trainer.commands.options import Progress, Seed, Workers, names
 
-app = typer.Typer(help="Measure outcome tables from live workers.", no_args_is_help=True)
+app = typer.Typer(help="Outcome tables: measured from live workers, or imported from public corpora.", no_args_is_help=True)
 
 
 @app.command()
@@ -47,3 +47,22 @@ def collect(
     )  # fmt: skip
     summary = asyncio.run(measure(load_pool(pool), plan, out=out, reporter=reporter(progress)))
     print(summary)
+
+
+@app.command("import")
+def import_(
+    sources: Annotated[list[Path], typer.Argument(help="Files of the corpus, or folders that hold them.")],
+    fmt: Annotated[str, typer.Option("--format", help="routerbench, mmlupro, zeroeval or routellm.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write (.parquet or .jsonl).")],
+    workers: Workers = None,
+    coverage: Annotated[
+        float, typer.Option("--coverage", min=0.0, max=1.0, help="Share of the questions that a worker must have answered.")
+    ] = 0.95,
+) -> None:
+    """Make an outcome table from a public corpus in its own format; 70 % of the questions are for training, by their hash."""
+    from kubefugu_trainer.outcomes.importers import import_table
+
+    table = import_table(fmt, sources, out, workers=names(workers), coverage=coverage)
+    for sentence in table.notes:
+        print(sentence)
+    print(f"{out}: {len(table)} questions, {len(table.workers)} workers, {len(table.rows('train'))} for training.")
