@@ -38,6 +38,14 @@ class Triton:
         return [int(line) for line in found.split()]
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A running server and the folder that it shares with a router service."""
+
+    server: Triton
+    folder: Path
+
+
 @contextmanager
 def triton(folder: Path, environment: Mapping[str, str], *, start_s: float = 90.0) -> Iterator[Triton]:
     """Start a server over services/router/model_repository and wait until its model is ready; it is gone on leaving."""

@@ -66,6 +66,10 @@ class Decided:
     logits: NDArray[np.float32]
     cached_tokens: int
     engine_ms: float
+    batch_sequences: int = 0
+    """Sequences of the batch, told by its first response alone, so that a client counts a batch once."""
+    batch_tokens: int = 0
+    """Tokens that the batch computed; as `batch_sequences`."""
 
 
 @dataclass(slots=True)
@@ -129,13 +133,15 @@ class StagedEngine:
                 results[index] = InternalError("The engine failed.")
             return results
         engine_ms = 1000 * (time.monotonic() - begun)
-        for index, sequence, residents in open_:
+        tokens = sum(len(sequence.tokens) - sequence.cached for _, sequence, _ in open_)
+        for place, (index, sequence, residents) in enumerate(open_):
             rows = [
                 head_logits(sequence.features[resident.variant.key].cpu().numpy()[None, :], resident.head)[0]
                 for resident in residents
             ]
             logits = np.concatenate(rows) if rows else np.zeros(1, np.float32)
-            results[index] = Decided(logits.astype(np.float32), sequence.cached, engine_ms)
+            told = (len(open_), tokens) if place == 0 else (0, 0)
+            results[index] = Decided(logits.astype(np.float32), sequence.cached, engine_ms, *told)
         return results
 
     def _open(self, token_ids: Sequence[int], variants: Sequence[Variant]) -> Any:
@@ -220,6 +226,7 @@ class StagedEngine:
         info = asdict(self.engine.backbone.info)
         document = {
             "instance": self.instance,
+            "kv_cache_bytes": self.engine.cache_bound_bytes,
             "backbone": {**info, "shapes": {name: list(shape) for name, shape in info["shapes"].items()}},
             READY: sorted(self._residents),
             REFUSED: self._refused,
@@ -235,6 +242,8 @@ class InstanceReport:
     backbone: BackboneInfo
     ready: frozenset[str]
     refused: Mapping[str, Mapping[str, str]]
+    kv_cache_bytes: int
+    """Bound of its prefix cache."""
 
 
 def read_reports(stage_dir: Path, *, max_age_s: float = 5 * HEARTBEAT_S) -> list[InstanceReport]:
@@ -255,6 +264,7 @@ def read_reports(stage_dir: Path, *, max_age_s: float = 5 * HEARTBEAT_S) -> list
                 backbone=BackboneInfo(**backbone),
                 ready=frozenset(document[READY]),
                 refused=document[REFUSED],
+                kv_cache_bytes=int(document["kv_cache_bytes"]),
             )
         )
     return reports

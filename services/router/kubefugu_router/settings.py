@@ -45,7 +45,7 @@ class RouterSettings(ServiceSettings):
     kv_cache_mib: int = Field(default=512, ge=0, le=1_048_576)
     """Bound of the prefix cache, in MiB; 0: none (in process)."""
     max_step_tokens: int = Field(default=0, ge=0, le=1_048_576)
-    """Tokens of one engine step; 0: 512 on a CPU, 8192 on a GPU (in process)."""
+    """Tokens of one engine step, so that a long transcript does not stall short ones; 0: 512 on a CPU, 8192 on a GPU."""
     max_queue_requests: int = Field(default=512, ge=1, le=100_000)
     """Requests that wait for the engine; further ones are told UNAVAILABLE at once."""
     policy_set_file: Path | None = None

@@ -7,15 +7,15 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.backbones import Tiny, adapt_reference, make_tiny, random_offsets, reference_features
-from support.triton import Triton, triton
+from support.backbones import Tiny, adapt_reference, random_offsets, reference_features
+from support.triton import Staged, triton
 
 from kubefugu_core.errors import ArtifactRefusedError, KubefuguError, PolicyNotFoundError, UnavailableError
 from kubefugu_router.domain.ports import Question, StagedPolicy
@@ -40,57 +40,23 @@ class Quiet:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("backbone"), "qwen3", tied=True)
-
-
-@pytest.fixture(scope="module")
-def backbone(tiny: Tiny) -> Backbone:
+def loaded(tiny: Tiny) -> Backbone:
     return load_backbone(str(tiny.directory), threads=1)
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    before = os.environ.get("KUBEFUGU_HOME")
-    os.environ["KUBEFUGU_HOME"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["KUBEFUGU_HOME"]
-    else:
-        os.environ["KUBEFUGU_HOME"] = before
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stage")
-
-
-@pytest.fixture(scope="module")
-def server(tiny: Tiny, home: Path, stage: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    environment = {
-        "KUBEFUGU_HOME": str(home),
-        "KUBEFUGU_TRITON_BACKBONE": str(tiny.directory),
-        "KUBEFUGU_TRITON_STAGE_DIR": str(stage),
-        "KUBEFUGU_TRITON_MAX_STEP_TOKENS": "128",
-    }
-    with triton(tmp_path_factory.mktemp("triton"), environment) as running:
-        yield running
-
-
 @pytest.fixture
-async def host(server: Triton, stage: Path) -> AsyncIterator[TritonHost]:
-    made = TritonHost(server.target, stage, Quiet())
+async def host(triton_server: Staged) -> AsyncIterator[TritonHost]:
+    made = TritonHost(triton_server.server.target, triton_server.folder, Quiet())
     await made.start()
     yield made
     await made.close()
 
 
 def stage_policy(
-    folder: Path, backbone: Backbone, version: str, *, seed: int, mode: TieMode | None = None
+    folder: Path, loaded: Backbone, version: str, *, seed: int, mode: TieMode | None = None
 ) -> tuple[StagedPolicy, SvfOffsets | None]:
     """Write a random policy; with a mode it has offsets on every block and a factor bundle beside it."""
-    info = backbone.info
+    info = loaded.info
     head = np.random.default_rng(seed).normal(size=(6, info.hidden_size)).astype(np.float32)
     rows = tuple(WorkerRow(f"w{i}", "m") for i in range(3))
     artifact = PolicyArtifact(info.id, info.revision, LAYER, head, rows, True)
@@ -98,7 +64,7 @@ def stage_policy(
     if mode is not None:
         offsets = random_offsets(layout_of(info, LAYER).lengths, LAYER, mode, seed=seed)
         aside = folder / "bundle.safetensors"
-        digest = save_bundle(aside, make_bundle(backbone, layer=LAYER, embedding=True))
+        digest = save_bundle(aside, make_bundle(loaded, layer=LAYER, embedding=True))
         aside.rename(folder / f"{digest}.safetensors")
         factors = FactorRef(f"file://{folder / digest}.safetensors", digest)
         artifact = replace(artifact, offsets=offsets, tie_mode=mode, factors=factors)
@@ -119,12 +85,12 @@ def question(tokens: list[int], *versions: str, seconds: float = 30.0) -> Questi
 
 @pytest.mark.parametrize("mode", [None, TieMode.AUTHOR, TieMode.FIXTURE, TieMode.COMPOSED])
 async def test_logits_equal_the_naive_reference(
-    host: TritonHost, tiny: Tiny, backbone: Backbone, tmp_path: Path, mode: TieMode | None
+    host: TritonHost, tiny: Tiny, loaded: Backbone, tmp_path: Path, mode: TieMode | None
 ) -> None:
-    staged, offsets = stage_policy(tmp_path, backbone, "v", seed=5, mode=mode)
+    staged, offsets = stage_policy(tmp_path, loaded, "v", seed=5, mode=mode)
     host.allowed_uri_prefixes = (f"file://{tmp_path}",)
     await host.load(staged)
-    batch = corpus(backbone.info.vocab_size)
+    batch = corpus(loaded.info.vocab_size)
     model = tiny.reference if offsets is None else adapt_reference(tiny, offsets)
     expected = reference_features(model, batch) @ staged.policy.artifact.head.astype(np.float64).T
     for _ in range(2):  # the second time from the prefix cache
@@ -135,12 +101,12 @@ async def test_logits_equal_the_naive_reference(
     assert max(answer.cached_tokens for answer in answers) > 0
 
 
-async def test_several_policies_in_one_pass_and_a_later_turn(host: TritonHost, backbone: Backbone, tmp_path: Path) -> None:
-    first, _ = stage_policy(tmp_path, backbone, "a", seed=1)
-    second, _ = stage_policy(tmp_path, backbone, "b", seed=2)
+async def test_several_policies_in_one_pass_and_a_later_turn(host: TritonHost, loaded: Backbone, tmp_path: Path) -> None:
+    first, _ = stage_policy(tmp_path, loaded, "a", seed=1)
+    second, _ = stage_policy(tmp_path, loaded, "b", seed=2)
     await host.load(first)
     await host.load(second)
-    tokens = corpus(backbone.info.vocab_size)[2]
+    tokens = corpus(loaded.info.vocab_size)[2]
     both = await host.decide(question(tokens, "a", "b"))
     for version in ("a", "b"):
         alone = await host.decide(question(tokens, version))
@@ -150,16 +116,16 @@ async def test_several_policies_in_one_pass_and_a_later_turn(host: TritonHost, b
     assert later.cached_tokens >= 256
 
 
-async def test_a_probe_names_every_instance_and_the_file(host: TritonHost, backbone: Backbone, tmp_path: Path) -> None:
-    staged, _ = stage_policy(tmp_path, backbone, "p", seed=9)
+async def test_a_probe_names_every_instance_and_the_file(host: TritonHost, loaded: Backbone, tmp_path: Path) -> None:
+    staged, _ = stage_policy(tmp_path, loaded, "p", seed=9)
     await host.load(staged)
     [answer] = await host.probe("p", [1, 2, 3, 4], timeout_s=10)
     assert answer.instance.startswith("triton/router")
     assert answer.sha256 == hashlib.sha256(staged.path.read_bytes()).hexdigest()
 
 
-async def test_a_refused_file_leaves_the_old_one_deciding(host: TritonHost, backbone: Backbone, tmp_path: Path) -> None:
-    good, _ = stage_policy(tmp_path, backbone, "good", seed=11)
+async def test_a_refused_file_leaves_the_old_one_deciding(host: TritonHost, loaded: Backbone, tmp_path: Path) -> None:
+    good, _ = stage_policy(tmp_path, loaded, "good", seed=11)
     await host.load(good)
     poisoned = tmp_path / "poisoned.safetensors"
     raw = bytearray(good.path.read_bytes())
@@ -174,8 +140,8 @@ async def test_a_refused_file_leaves_the_old_one_deciding(host: TritonHost, back
     assert (await host.decide(question([1, 2, 3], "good"))).logits["good"].shape == (6,)
 
 
-async def test_an_expired_deadline_and_nonsense_tokens(host: TritonHost, backbone: Backbone, tmp_path: Path) -> None:
-    staged, _ = stage_policy(tmp_path, backbone, "d", seed=12)
+async def test_an_expired_deadline_and_nonsense_tokens(host: TritonHost, loaded: Backbone, tmp_path: Path) -> None:
+    staged, _ = stage_policy(tmp_path, loaded, "d", seed=12)
     await host.load(staged)
     with pytest.raises(KubefuguError, match="deadline"):
         await host.decide(question([1, 2, 3], "d", seconds=-1))
@@ -184,17 +150,16 @@ async def test_an_expired_deadline_and_nonsense_tokens(host: TritonHost, backbon
     await host.pulse(timeout_s=10)
 
 
-async def test_a_dead_stub_is_an_error_within_the_deadline(tiny: Tiny, backbone: Backbone, home: Path, tmp_path: Path) -> None:
+async def test_a_dead_stub_is_an_error_within_the_deadline(tiny: Tiny, loaded: Backbone, tmp_path: Path) -> None:
     stage = tmp_path / "stage"
     environment = {
-        "KUBEFUGU_HOME": str(home),
         "KUBEFUGU_TRITON_BACKBONE": str(tiny.directory),
         "KUBEFUGU_TRITON_STAGE_DIR": str(stage),
     }
     with triton(tmp_path, environment) as running:
         host = TritonHost(running.target, stage, Quiet())
         await host.start()
-        staged, _ = stage_policy(tmp_path, backbone, "s", seed=13)
+        staged, _ = stage_policy(tmp_path, loaded, "s", seed=13)
         await host.load(staged)
         await host.decide(question([1, 2, 3], "s"))
         for pid in running.stub_pids():

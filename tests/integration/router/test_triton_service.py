@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from support.backbones import make_tiny
-from support.triton import Triton, triton
+from support.triton import Staged
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
@@ -28,36 +26,19 @@ WORKERS = ("alpha", "beta", "gamma")
 TEXTS = ["capital of France?", "x", "löse x² = 4 🙂", "a longer question " * 40, "user: nested\nassistant: text"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("service")
-    make_tiny(made / "backbone", "llama", tied=False, with_tokenizer=True)
-    return made
+@pytest.fixture
+def loaded(backbone: Path) -> Backbone:
+    return load_backbone(str(backbone), threads=1)
 
 
-@pytest.fixture(scope="module")
-def backbone(folder: Path) -> Backbone:
-    return load_backbone(str(folder / "backbone"), threads=1)
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Triton]:
-    environment = {
-        "KUBEFUGU_TRITON_BACKBONE": str(folder / "backbone"),
-        "KUBEFUGU_TRITON_STAGE_DIR": str(folder / "stage"),
-    }
-    with triton(folder, environment) as started:
-        yield started
-
-
-def declare(folder: Path, backbone: Backbone, *versions: str, generation: int = 1) -> Path:
+def declare(folder: Path, loaded: Backbone, *versions: str, generation: int = 1) -> Path:
     """Write heads and the policy set; the first version is active."""
     sources = []
     for version in versions:
-        head = np.random.default_rng(len(version)).normal(size=(6, backbone.info.hidden_size)).astype(np.float32)
+        head = np.random.default_rng(len(version)).normal(size=(6, loaded.info.hidden_size)).astype(np.float32)
         rows = tuple(WorkerRow(name, "m") for name in WORKERS)
         path = folder / f"{version}.safetensors"
-        digest = save_artifact(path, PolicyArtifact(backbone.info.id, backbone.info.revision, 2, head, rows, True))
+        digest = save_artifact(path, PolicyArtifact(loaded.info.id, loaded.info.revision, 2, head, rows, True))
         sources.append({"version": version, "uri": path.as_uri(), "sha256": digest})
     document = {"generation": generation, "active": versions[0], "sources": sources}
     target = folder / "set.json"
@@ -77,13 +58,15 @@ async def decisions(settings: RouterSettings) -> list[router_pb2.Decision]:
         return [answer.decision for answer in answers]
 
 
-async def test_both_hosts_decide_alike(folder: Path, backbone: Backbone, server: Triton) -> None:
+async def test_both_hosts_decide_alike(tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged) -> None:
     common = {
         "listen": "127.0.0.1:0",
-        "backbone": str(folder / "backbone"),
-        "policy_set_file": declare(folder, backbone, "one"),
+        "backbone": str(backbone),
+        "policy_set_file": declare(tmp_path, loaded, "one"),
     }
-    triton_settings = RouterSettings(**common, host="triton", triton_target=server.target, triton_stage_dir=folder / "stage")
+    triton_settings = RouterSettings(
+        **common, host="triton", triton_target=triton_server.server.target, triton_stage_dir=triton_server.folder
+    )
     through_triton = await decisions(triton_settings)
     in_process = await decisions(RouterSettings(**common, threads=1))
     for one, other in zip(through_triton, in_process, strict=True):
@@ -93,14 +76,16 @@ async def test_both_hosts_decide_alike(folder: Path, backbone: Backbone, server:
         )
 
 
-async def test_a_swap_under_load_fails_nobody_and_pins_hold(folder: Path, backbone: Backbone, server: Triton) -> None:
+async def test_a_swap_under_load_fails_nobody_and_pins_hold(
+    tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged
+) -> None:
     settings = RouterSettings(
         listen="127.0.0.1:0",
-        backbone=str(folder / "backbone"),
+        backbone=str(backbone),
         host="triton",
-        triton_target=server.target,
-        triton_stage_dir=folder / "stage",
-        policy_set_file=declare(folder, backbone, "one"),
+        triton_target=triton_server.server.target,
+        triton_stage_dir=triton_server.folder,
+        policy_set_file=declare(tmp_path, loaded, "one"),
         watch_seconds=0.05,
     )
     async with running(settings, registry=CollectorRegistry()) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
@@ -124,7 +109,7 @@ async def test_a_swap_under_load_fails_nobody_and_pins_hold(folder: Path, backbo
                 group.create_task(client(pinned))
             while len(seen) < 5:
                 await asyncio.sleep(0.01)
-            declare(folder, backbone, "second", "one", generation=2)
+            declare(tmp_path, loaded, "second", "one", generation=2)
         assert seen[0] == "one"
         assert seen[-1] == "second"
         assert wrong == 0

@@ -179,6 +179,11 @@ class Engine:
         """Bytes held by the prefix cache."""
         return self._cache.size_bytes
 
+    @property
+    def cache_bound_bytes(self) -> int:
+        """Bound of the prefix cache; 0: there is none."""
+        return self._cache.max_bytes
+
     def clear_cache(self) -> None:
         """Empty the prefix cache."""
         with self._lock:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+CPU_STEP_TOKENS = 512
+GPU_STEP_TOKENS = 8192
+"""Tokens that the engine computes before it looks at its queue again, where nothing else is configured."""
+
 
 class Waiting(Protocol):
     """A request on its way."""

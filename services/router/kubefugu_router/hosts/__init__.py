@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from kubefugu_core.errors import InvalidRequestError
+from kubefugu_router.domain.schedule import CPU_STEP_TOKENS, GPU_STEP_TOKENS
 
 if TYPE_CHECKING:
     from kubefugu_router.domain.ports import EngineHost, HostObserver
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from kubefugu_router.staging import Stager
     from kubefugu_routing.formats import Tokenizer
 
-CPU_STEP_TOKENS = 512
-GPU_STEP_TOKENS = 8192
 MAX_THREADS = 8
 
 
@@ -61,5 +60,6 @@ def _triton(settings: RouterSettings, observer: HostObserver) -> tuple[EngineHos
         settings.triton_stage_dir,
         observer,
         allowed_uri_prefixes=settings.allowed_uri_prefixes,
+        max_step_tokens=settings.max_step_tokens,
     )
     return host, tokenizer

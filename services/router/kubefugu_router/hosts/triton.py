@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from kubefugu_core.errors import (
     UnavailableError,
 )
 from kubefugu_router.domain.ports import Answer, HostObserver, InstanceAnswer, Question, StagedPolicy
+from kubefugu_router.domain.schedule import CPU_STEP_TOKENS, GPU_STEP_TOKENS
 from kubefugu_routing.backbone.info import BackboneInfo
 from kubefugu_routing.staged import (
     BUNDLES,
@@ -57,12 +58,15 @@ class TritonHost:
     allowed_uri_prefixes: tuple[str, ...] = ()
     load_timeout_s: float = 120.0
     start_timeout_s: float = 300.0
+    max_step_tokens: int = 0
+    """A longer transcript is sent in pieces of this many tokens; 0: 512 where the server computes on a CPU, 8192 on a GPU."""
     _client: Any = None
     _instances: int = 0
     _reports: list[InstanceReport] = field(default_factory=list)
     _sha256_of: dict[str, str] = field(default_factory=dict)
     _rows_of: dict[str, int] = field(default_factory=dict)
     _in_flight: int = 0
+    _cache_bytes: int = 0
 
     @property
     def info(self) -> BackboneInfo:
@@ -156,11 +160,35 @@ class TritonHost:
         return [seen[number] for number in sorted(seen)]
 
     async def decide(self, question: Question) -> Answer:
-        """Decide with one or several versions in one pass."""
-        answer, _ = await self._infer(question)
-        computed = len(question.token_ids) - answer.cached_tokens
-        self.observer.finished(computed_tokens=computed, cached_tokens=answer.cached_tokens, cache_bytes=0)
-        return answer
+        """Decide with one or several versions in one pass.
+
+        A long transcript is asked for in pieces: each leaves its prefix in the instance's cache, and short requests pass in
+        between. Should the cache lose a piece, the next one computes it again.
+        """
+        total = len(question.token_ids)
+        step = self._piece_tokens(question)
+        ends = [*(range(step, total, step) if step else ()), total]
+        reused, own, queue_ms, engine_ms = 0, 0, 0.0, 0.0
+        for end in ends:
+            part = question if end == total else replace(question, token_ids=question.token_ids[:end])
+            answer, _ = await self._infer(part)
+            # Beyond what the last piece left there, it was there before.
+            if answer.cached_tokens > own:
+                reused = answer.cached_tokens
+            own = end - 1
+            queue_ms, engine_ms = queue_ms + answer.queue_ms, engine_ms + answer.engine_ms
+        self.observer.finished(computed_tokens=total - 1 - reused, cached_tokens=reused, cache_bytes=self._cache_bytes)
+        return Answer(answer.logits, reused, queue_ms=queue_ms, engine_ms=engine_ms)
+
+    def _piece_tokens(self, question: Question) -> int:
+        """Tokens of one piece; 0: no pieces, because another instance, or a cache that is too small, would begin anew."""
+        info = self.info
+        width = 4 if info.dtype == "float32" else 2
+        token_bytes = 2 * width * info.shapes["k_proj"][0] * info.num_layers
+        needed = len(question.token_ids) * token_bytes * (1 + len(question.versions))
+        if self._instances != 1 or any(report.kv_cache_bytes < needed for report in self._reports):
+            return 0
+        return self.max_step_tokens or (CPU_STEP_TOKENS if info.device == "cpu" else GPU_STEP_TOKENS)
 
     async def pulse(self, *, timeout_s: float) -> None:
         """A forward pass of two tokens through Triton's queue."""
@@ -195,7 +223,10 @@ class TritonHost:
             raise _translate(error) from error
         finally:
             self._count(-1)
-        cached, engine_ms, number = result.as_numpy("meta").reshape(-1).tolist()
+        cached, engine_ms, number, sequences, tokens, cache_mib = result.as_numpy("meta").reshape(-1).tolist()
+        if sequences:
+            self.observer.step(sequences=int(sequences), tokens=int(tokens), seconds=engine_ms / 1000)
+        self._cache_bytes = int(cache_mib * (1 << 20))
         wall_ms = 1000 * (time.monotonic() - begun)
         logits = self._split(result.as_numpy("logits").reshape(-1), question.versions)
         return Answer(logits, int(cached), queue_ms=max(0.0, wall_ms - engine_ms), engine_ms=engine_ms), int(number)

@@ -54,7 +54,16 @@ class TritonPythonModel:
             code = getattr(pb_utils.TritonError, spec_of(result).grpc_code.name, pb_utils.TritonError.INTERNAL)
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(result.message, code))
         logits = torch.from_numpy(result.logits).reshape(1, -1)
-        meta = torch.tensor([[result.cached_tokens, result.engine_ms, self._staged.number]], dtype=torch.float32)
+        cache_mib = self._staged.engine.cache_bytes / (1 << 20)
+        told = [
+            result.cached_tokens,
+            result.engine_ms,
+            self._staged.number,
+            result.batch_sequences,
+            result.batch_tokens,
+            cache_mib,
+        ]
+        meta = torch.tensor([told], dtype=torch.float32)
         return pb_utils.InferenceResponse(
             [pb_utils.Tensor.from_dlpack("logits", logits), pb_utils.Tensor.from_dlpack("meta", meta)]
         )
