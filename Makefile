@@ -14,6 +14,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 BUF_VERSION := 1.74.0
 BUILD ?= docker build
+TAG ?= dev
+IMAGE_ARGS ?=
 PYTRITON_VERSION := 0.7.0
 
 LIBRARIES := libs/stubs libs/core libs/routing libs/coordination
@@ -159,11 +161,19 @@ test-slow: $(VENV)/.development ## The long tests (soak, exact resume, quality)
 test-e2e: $(VENV)/.development ## The user's day on a real single-node cluster (needs ../shared/k8s or KUBECONFIG; builds images)
 	@KUBEFUGU_E2E=1 $(BIN)/python -m pytest tests/e2e/cluster -s --timeout 3600 $(PYTEST_ARGS)
 
+.PHONY: test-e2e-faults
+test-e2e-faults: $(VENV)/.development ## The fault matrix on the same cluster (docs/operate.md has the table)
+	@KUBEFUGU_E2E=1 $(BIN)/python -m pytest tests/e2e/faults -s --timeout 3600 $(PYTEST_ARGS)
+
 .PHONY: images
-images: ## Build every service's image (BUILD='docker build')
+images: ## Build every service's image (BUILD='docker build', TAG=dev, IMAGE_ARGS='--build-arg ...')
+	@for target in base wheels torch; do \
+	  $(BUILD) $(IMAGE_ARGS) -t docker.io/library/kubefugu-$$target:$(TAG) --target $$target -f images/Dockerfile . || exit 1; done
 	@for file in services/*/Dockerfile operators/Dockerfile; do \
-	  name=$$(basename $$(dirname $$file)); [ $$name = operators ] && name=operator; \
-	  $(BUILD) -t kubefugu-$$name:dev -f $$file . || exit 1; done
+	  name=$$(basename $$(dirname $$file)); base=base; \
+	  case $$name in operators) name=operator;; router|trainer) base=torch;; esac; \
+	  $(BUILD) $(IMAGE_ARGS) --build-arg BASE=docker.io/library/kubefugu-$$base:$(TAG) --build-arg WHEELS=docker.io/library/kubefugu-wheels:$(TAG) \
+	    -t docker.io/library/kubefugu-$$name:$(TAG) -f $$file . || exit 1; done
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches (not the model cache)

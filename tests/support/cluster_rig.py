@@ -15,7 +15,8 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ SOURCE = Path(os.environ.get("KUBEFUGU_E2E_SOURCE", REPO))
 WORK = Path(os.environ.get("KUBEFUGU_E2E_WORK", "/var/tmp/kubefugu-e2e"))
 
 
+SERVICES = ("gateway", "executor", "conductor", "experts", "router", "trainer")
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image of ours: its name, Dockerfile, context and build arguments."""
@@ -38,6 +42,13 @@ class Image:
     dockerfile: str
     context: Path = SOURCE
     arguments: tuple[str, ...] = ()
+    runs: bool = True
+    """False: others are built on it, no pod runs it."""
+
+    @property
+    def tag(self) -> str:
+        """Full name."""
+        return f"{REGISTRY}/{self.name}:dev"
 
 
 def models_folder() -> Path:
@@ -48,15 +59,16 @@ def models_folder() -> Path:
 
 
 def images() -> list[Image]:
-    """Everything that the user's day needs. Later ones may stand on earlier ones."""
+    """Everything that the user's day needs, in the order of building (see images/Dockerfile)."""
     models = models_folder()
-    services = [
-        Image(f"kubefugu-{name}", f"services/{name}/Dockerfile")
-        for name in ("gateway", "executor", "router", "conductor", "experts", "trainer")
+    bases = [
+        Image(f"kubefugu-{target}", "images/Dockerfile", arguments=("--target", target), runs=False)
+        for target in ("base", "wheels", "torch")
     ]
     experts = f"BASE={REGISTRY}/kubefugu-experts:dev"
     return [
-        *services,
+        *bases,
+        *(Image(f"kubefugu-{name}", f"services/{name}/Dockerfile") for name in SERVICES),
         Image("kubefugu-operator", "operators/Dockerfile"),
         Image("kubefugu-models", "services/router/models.Dockerfile", models),
         Image("kubefugu-smollm2", "services/experts/model.Dockerfile", models, ("--build-arg", experts)),
@@ -89,6 +101,7 @@ class Cluster:
     tools: Path | None
     namespace: str = "kubefugu-e2e"
     started: float = field(default_factory=time.monotonic)
+    stages: list[tuple[str, float]] = field(default_factory=list)
 
     def _env(self) -> dict[str, str]:
         path = f"{self.tools}:{os.environ['PATH']}" if self.tools else os.environ["PATH"]
@@ -142,38 +155,78 @@ class Cluster:
         """A line with the time since the start."""
         print(f"[{time.monotonic() - self.started:6.1f} s] {text}", flush=True)
 
+    def show(self, *arguments: str) -> None:
+        """What kubectl prints for `get`."""
+        self.say(f"$ kubectl get {' '.join(arguments)}\n{self.kubectl('get', *arguments).rstrip()}")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A stage of the day: its name before, its time after, and in the table at the end."""
+        begun = time.monotonic()
+        self.say(f"== {name}")
+        yield
+        self.stages.append((name, time.monotonic() - begun))
+        self.say(f"== {name}: {self.stages[-1][1]:.0f} s")
+
+    def table(self) -> None:
+        """The stages and their times."""
+        lines = [f"  {seconds:6.0f} s  {name}" for name, seconds in self.stages]
+        self.say("\n".join(["stages", *lines, f"  {sum(seconds for _, seconds in self.stages):6.0f} s  together"]))
+
 
 def build_images() -> None:
-    """Build every image; cached layers are quick."""
+    """Build every image; cached layers are quick. One line each with its time."""
     if os.environ.get("KUBEFUGU_E2E_IMAGES") == "ready":
         return
+    begun = time.monotonic()
     for image in images():
-        tag = f"{REGISTRY}/{image.name}:dev"
+        started = time.monotonic()
         dockerfile = str(SOURCE / image.dockerfile)
         if RIG.is_dir() and "KUBECONFIG" not in os.environ:
-            run([str(RIG / "image"), "build", tag, str(image.context), dockerfile, *image.arguments], timeout_s=1800)
+            run([str(RIG / "image"), "install"])
+            command = [str(RIG / "image"), "build", image.tag, str(image.context), dockerfile, *image.arguments]
         else:
-            run(["docker", "build", "-t", tag, "-f", dockerfile, *image.arguments, str(image.context)], timeout_s=1800)
+            command = ["docker", "build", "-t", image.tag, "-f", dockerfile, *image.arguments, str(image.context)]
+        run(["nice", "-n", "10", *command], timeout_s=3600)
+        print(f"[build] {image.name}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"[build] all images: {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def load_images() -> None:
-    """Bring the images to the node."""
-    names = [image.name for image in images()]
+    """Bring the images to the node; what it has already stays."""
+    wanted = [image for image in images() if image.runs]
     if "KUBECONFIG" in os.environ:
         loader = os.environ.get("KUBEFUGU_E2E_LOAD")
-        for name in names if loader else ():
-            run([*shlex.split(loader or ""), f"{REGISTRY}/{name}:dev"], timeout_s=900)
+        for image in wanted if loader else ():
+            run([*shlex.split(loader or ""), image.tag], timeout_s=900)
         return
     bases = WORK / "bases"
     run([str(RIG / "image"), "bases", str(bases)])
     for name in ("pause", "busybox", "redis"):
         run([str(RIG / "cluster"), "load", str(bases / f"{name}.tar")])
-    for name in names:
-        archive = WORK / f"{name}.tar"
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        run([str(RIG / "image"), "save", f"{REGISTRY}/{name}:dev", str(archive)], timeout_s=900)
-        run([str(RIG / "cluster"), "load", str(archive)], timeout_s=900)
-        archive.unlink()
+    built, there = _built(), _on_node()
+    for image in wanted:
+        archive = WORK / f"{image.name}-{built[image.tag]}.tar"
+        if not archive.is_file():
+            for old in WORK.glob(f"{image.name}-*.tar"):
+                old.unlink()
+            run([str(RIG / "image"), "save", image.tag, str(archive)], timeout_s=900)
+        stamp = archive.with_suffix(".loaded")
+        if not stamp.is_file() or stamp.read_text() != there.get(image.tag):
+            run([str(RIG / "cluster"), "load", str(archive)], timeout_s=900)
+            stamp.write_text(_on_node()[image.tag])
+
+
+def _built() -> dict[str, str]:
+    """Ids of the built images by name."""
+    lines = run([str(RIG / "image"), "list"]).splitlines()[1:]
+    return {f"{fields[0]}:{fields[1]}": fields[2] for line in lines if len(fields := line.split()) > 2}
+
+
+def _on_node() -> dict[str, str]:
+    """Digests of the node's images by name."""
+    lines = run([str(RIG / "cluster"), "enter", "ctr", "-n", "k8s.io", "images", "ls"]).splitlines()[1:]
+    return {fields[0]: fields[2] for line in lines if len(fields := line.split()) > 2}
 
 
 def start() -> Cluster:

@@ -29,6 +29,7 @@ pytestmark = [
     ),
 ]
 HERE = Path(__file__).parent
+CHART = str(REPO / "charts" / "kubefugu")
 UNITS = "Convert 12 miles to kilometres."
 DATES = "What day of the week is 14 March 2027?"
 TALK = "Say hello to my sister in one sentence."
@@ -36,18 +37,15 @@ TALK = "Say hello to my sister in one sentence."
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Images built and loaded, both charts installed in a namespace with restricted pod security."""
+    """Images built and loaded on a fresh node."""
     rig.build_images()
     node = rig.start()
     try:
-        rig.load_images()
-        node.say("images are on the node")
-        node.kubectl("create", "namespace", node.namespace)
-        node.kubectl("label", "namespace", node.namespace, "pod-security.kubernetes.io/enforce=restricted")
-        node.helm("install", "kubefugu-crds", str(REPO / "charts" / "kubefugu-crds"))
-        node.helm("install", "kubefugu", str(REPO / "charts" / "kubefugu"), "-f", str(HERE / "values.yaml"))
+        with node.stage("images onto the node"):
+            rig.load_images()
         yield node
     finally:
+        node.table()
         rig.stop()
 
 
@@ -80,10 +78,12 @@ class Load(threading.Thread):
         return self.answers
 
 
-def train(cluster: Cluster, name: str, *, seed: int) -> str:
+def train(cluster: Cluster, name: str, manifest: str, **values: object) -> str:
     """Apply a TrainingRun, watch it, return the version that it published."""
-    manifest = (HERE / "run.yaml").read_text().replace("RUN", name).replace("SEED", str(seed))
-    cluster.apply(manifest)
+    text = (HERE / manifest).read_text().replace("RUN", name)
+    for word, value in values.items():
+        text = text.replace(word, str(value))
+    cluster.apply(text)
     seen: dict[str, None] = {}
 
     def over() -> Any:
@@ -97,6 +97,7 @@ def train(cluster: Cluster, name: str, *, seed: int) -> str:
 
     told = cluster.until(f"run {name} is over", over, timeout_s=600)
     status = cluster.get("trainingrun", name)["status"]
+    cluster.show("trainingruns", name, "-o", "wide")
     assert told["status"] == "True", json.dumps(status, indent=1)
     assert told["reason"] == "PublishedVersion"
     assert float(status["result"]["gainLow"]) > 0.05
@@ -112,12 +113,28 @@ def active(cluster: Cluster, version: str) -> Any:
 
 
 def test_the_users_day(cluster: Cluster) -> None:
-    pool_of_real_workers(cluster)
-    first = first_head_goes_live(cluster)
-    second = second_head_rolls_out_under_load(cluster, first)
-    rollback_is_one_command(cluster, first, second)
-    upgrade_and_scale(cluster, first)
-    nothing_is_left(cluster)
+    with cluster.stage("helm install of both charts"):
+        install(cluster)
+    with cluster.stage("a pool of real workers; an answer for the openai client"):
+        pool_of_real_workers(cluster)
+    with cluster.stage("a supervised run; its head goes live"):
+        first = first_head_goes_live(cluster)
+    with cluster.stage("an evolution run over Celery; its head goes through canary under load"):
+        second = second_head_rolls_out_under_load(cluster, first)
+    with cluster.stage("roll back by one kubectl patch"):
+        rollback_is_one_command(cluster, first, second)
+    with cluster.stage("helm upgrade, a second router, helm test"):
+        upgrade_and_scale(cluster, first)
+    with cluster.stage("uninstall"):
+        nothing_is_left(cluster)
+
+
+def install(cluster: Cluster) -> None:
+    """Both charts in a namespace with restricted pod security."""
+    cluster.kubectl("create", "namespace", cluster.namespace)
+    cluster.kubectl("label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    cluster.helm("install", "kubefugu-crds", str(REPO / "charts" / "kubefugu-crds"))
+    cluster.helm("install", "kubefugu", CHART, "-f", str(HERE / "values.yaml"))
 
 
 def pool_of_real_workers(cluster: Cluster) -> None:
@@ -129,42 +146,43 @@ def pool_of_real_workers(cluster: Cluster) -> None:
         lambda: cluster.condition("workerpool", "default", "Ready").get("reason") == "AllWorkersHealthy",
         timeout_s=300,
     )
-    for name in ("gateway", "executor", "router", "conductor", "operator"):
-        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=180s", timeout_s=200)
+    for name in ("operator", "redis", "router", "executor", "conductor", "gateway"):
+        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=240s", timeout_s=260)
+        cluster.say(f"{name} is rolled out")
     cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
-    cluster.say(cluster.kubectl("get", "workerpools").strip())
+    cluster.show("workerpools,deployments,pods")
     (answer,) = ask(cluster, TALK)
+    cluster.say(json.dumps(answer))
     assert answer.get("answer"), answer
     assert answer["worker"] == "smollm2"
-    restarts = cluster.kubectl(
-        "get",
-        "pods",
-        "-l",
-        "app.kubernetes.io/component=executor",
-        "-o",
-        "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
-    )
-    assert restarts.split() == ["0"]
+    assert restarts(cluster, "executor") == ["0"]
+
+
+def restarts(cluster: Cluster, component: str) -> list[str]:
+    """Restart counts of a component's containers."""
+    path = "jsonpath={.items[*].status.containerStatuses[*].restartCount}"
+    return cluster.kubectl("get", "pods", "-l", f"app.kubernetes.io/component={component}", "-o", path).split()
 
 
 def first_head_goes_live(cluster: Cluster) -> str:
     """kubectl apply a training run: a head is trained on measured outcomes, published and served; routing follows it."""
     cluster.kubectl("create", "configmap", "outcomes", f"--from-file={HERE / 'outcomes.jsonl'}")
     cluster.apply((HERE / "policy.yaml").read_text())
-    version = train(cluster, "first", seed=42)
+    version = train(cluster, "first", "run.yaml", SEED=42)
     cluster.until(f"{version} is active on every router", lambda: active(cluster, version), timeout_s=60)
-    cluster.say(cluster.kubectl("get", "routingpolicies").strip())
-    for answer in ask(cluster, UNITS, DATES, TALK):
+    cluster.show("routingpolicies")
+    answers = ask(cluster, UNITS, DATES, TALK)
+    for answer in answers:
         cluster.say(json.dumps(answer))
         assert answer["policy-version"] == version
-    units, dates, talk = ask(cluster, UNITS, DATES, TALK)
+    units, dates, talk = answers
     assert (units["worker"], dates["worker"], talk["worker"]) == ("units", "dates", "smollm2")
     assert "19.3" in units["answer"]
     return version
 
 
 def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
-    """A second run: its version goes through the canary steps while requests come in, and none is lost."""
+    """An evolution run: its version goes through the canary steps while requests come in, and none is lost."""
     load = Load(cluster)
     load.start()
     steps: list[str] = []
@@ -174,11 +192,13 @@ def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
         stage = status.get("canary", "")
         if stage and (not steps or steps[-1] != stage):
             steps.append(stage)
-            cluster.say(f"canary: {stage}")
+            cluster.show("routingpolicies")
         return active(cluster, version)
 
-    version = train(cluster, "second", seed=7)
+    version = train(cluster, "second", "evolution.yaml", SEED=7, ITERATIONS=30)
     assert version != first
+    progress = cluster.get("trainingrun", "second")["status"]["progress"]
+    assert (progress["step"], progress["totalSteps"]) == (30, 30)
     status = cluster.until(f"{version} was promoted", lambda: promoted(version), timeout_s=180, every_s=0.5)
     answers = load.end()
     failed = [answer for answer in answers if "error" in answer]
@@ -189,6 +209,8 @@ def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
     assert by_version[version]
     assert [step.split()[-1] for step in steps if not step.endswith(" 0%")] == ["30%", "60%"]
     assert status["previous"] == first
+    left = cluster.kubectl("get", "deployments", "-l", "kubefugu.dev/run=second", "-o", "name")
+    assert left.strip() == "", "evaluators must go with their run"
     return version
 
 
@@ -200,12 +222,12 @@ def rollback_is_one_command(cluster: Cluster, first: str, second: str) -> None:
     assert answer["policy-version"] == first
     states = {entry["name"]: entry["state"] for entry in cluster.get("routingpolicy", "main")["status"]["versions"]}
     assert states == {first: "Active", second: "Available"}
+    cluster.show("routingpolicies")
 
 
 def upgrade_and_scale(cluster: Cluster, version: str) -> None:
     """helm upgrade keeps what is live; a scaled-up router is ready only when it serves the declared version."""
-    chart = str(REPO / "charts" / "kubefugu")
-    cluster.helm("upgrade", "kubefugu", chart, "-f", str(HERE / "values.yaml"), "--set", "router.replicas=2")
+    cluster.helm("upgrade", "kubefugu", CHART, "-f", str(HERE / "values.yaml"), "--set", "router.replicas=2")
     cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=180s", timeout_s=200)
     status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=60)
     assert status["routers"] == "2/2"
