@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support import cluster_rig as rig
+from support.cluster_day import (
+    CHART,
+    COMPONENTS,
+    CRDS,
+    DATES,
+    MANIFESTS,
+    TALK,
+    UNITS,
+    Load,
+    active,
+    ask,
+    install,
+    pool_with_workers,
+    train,
+)
 from support.cluster_rig import Cluster
-from support.paths import REPO
 
 pytestmark = [
     pytest.mark.e2e,
@@ -28,11 +40,6 @@ pytestmark = [
         os.environ.get("KUBEFUGU_E2E") != "1", reason="brings up a cluster: set KUBEFUGU_E2E=1 or use make test-e2e"
     ),
 ]
-HERE = Path(__file__).parent
-CHART = str(REPO / "charts" / "kubefugu")
-UNITS = "Convert 12 miles to kilometres."
-DATES = "What day of the week is 14 March 2027?"
-TALK = "Say hello to my sister in one sentence."
 
 
 @pytest.fixture(scope="module")
@@ -49,107 +56,28 @@ def cluster() -> Iterator[Cluster]:
         rig.stop()
 
 
-def ask(cluster: Cluster, *questions: str, seconds: float = 0) -> list[dict[str, Any]]:
-    """Answers from the gateway, asked in the cluster with OpenAI's client."""
-    code = (HERE / "ask.py").read_text()
-    text = cluster.kubectl(
-        "exec", "-i", "client", "--", "python", "-", str(seconds), *questions, stdin=code, timeout_s=300 + seconds
-    )
-    return [json.loads(line) for line in text.splitlines()]
-
-
-class Load(threading.Thread):
-    """Asks all the time until told to end; no request may fail."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(daemon=True)
-        self._cluster = cluster
-        self._ended = threading.Event()
-        self.answers: list[dict[str, Any]] = []
-
-    def run(self) -> None:
-        while not self._ended.is_set():
-            self.answers += ask(self._cluster, UNITS, DATES, seconds=5)
-
-    def end(self) -> list[dict[str, Any]]:
-        """Stop asking; everything that came back."""
-        self._ended.set()
-        self.join(timeout=120)
-        return self.answers
-
-
-def train(cluster: Cluster, name: str, manifest: str, **values: object) -> str:
-    """Apply a TrainingRun, watch it, return the version that it published."""
-    text = (HERE / manifest).read_text().replace("RUN", name)
-    for word, value in values.items():
-        text = text.replace(word, str(value))
-    cluster.apply(text)
-    seen: dict[str, None] = {}
-
-    def over() -> Any:
-        told = cluster.condition("trainingrun", name, "Succeeded")
-        line = cluster.kubectl("get", "trainingrun", name, "--no-headers").split()
-        stage = " ".join(line[:-1])
-        if stage not in seen:
-            cluster.say(f"kubectl get tr: {stage}")
-            seen[stage] = None
-        return told if told.get("status") in ("True", "False") else None
-
-    told = cluster.until(f"run {name} is over", over, timeout_s=600)
-    status = cluster.get("trainingrun", name)["status"]
-    cluster.show("trainingruns", name, "-o", "wide")
-    assert told["status"] == "True", json.dumps(status, indent=1)
-    assert told["reason"] == "PublishedVersion"
-    assert float(status["result"]["gainLow"]) > 0.05
-    assert float(status["result"]["score"]) > float(status["result"]["baseline"])
-    return str(status["artifact"]["version"])
-
-
-def active(cluster: Cluster, version: str) -> Any:
-    """The policy's status where `version` is active and served by every router."""
-    status = cluster.get("routingpolicy", "main").get("status") or {}
-    ready = cluster.condition("routingpolicy", "main", "Ready")
-    return status if status.get("active") == version and ready.get("status") == "True" else None
-
-
 def test_the_users_day(cluster: Cluster) -> None:
-    with cluster.stage("helm install of both charts"):
-        install(cluster)
+    with cluster.stage("helm install of both charts (the previous release's)"):
+        install(cluster, previous=True)
     with cluster.stage("a pool of real workers; an answer for the openai client"):
         pool_of_real_workers(cluster)
     with cluster.stage("a supervised run; its head goes live"):
         first = first_head_goes_live(cluster)
+    with cluster.stage("helm upgrade of both charts to this release"):
+        upgrade(cluster, first)
     with cluster.stage("an evolution run over Celery; its head goes through canary under load"):
         second = second_head_rolls_out_under_load(cluster, first)
     with cluster.stage("roll back by one kubectl patch"):
         rollback_is_one_command(cluster, first, second)
-    with cluster.stage("helm upgrade, a second router, helm test"):
-        upgrade_and_scale(cluster, first)
+    with cluster.stage("a second router by helm upgrade, helm test"):
+        scale(cluster, first)
     with cluster.stage("uninstall"):
         nothing_is_left(cluster)
 
 
-def install(cluster: Cluster) -> None:
-    """Both charts in a namespace with restricted pod security."""
-    cluster.kubectl("create", "namespace", cluster.namespace)
-    cluster.kubectl("label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    cluster.helm("install", "kubefugu-crds", str(REPO / "charts" / "kubefugu-crds"))
-    cluster.helm("install", "kubefugu", CHART, "-f", str(HERE / "values.yaml"))
-
-
 def pool_of_real_workers(cluster: Cluster) -> None:
     """kubectl apply a pool: its workers run, the executor takes it without a restart, an application gets an answer."""
-    cluster.apply((HERE / "client.yaml").read_text())
-    cluster.apply((HERE / "pool.yaml").read_text())
-    cluster.until(
-        "pool is ready with every worker",
-        lambda: cluster.condition("workerpool", "default", "Ready").get("reason") == "AllWorkersHealthy",
-        timeout_s=300,
-    )
-    for name in ("operator", "redis", "router", "executor", "conductor", "gateway"):
-        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=240s", timeout_s=260)
-        cluster.say(f"{name} is rolled out")
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+    pool_with_workers(cluster)
     cluster.show("workerpools,deployments,pods")
     (answer,) = ask(cluster, TALK)
     cluster.say(json.dumps(answer))
@@ -166,8 +94,8 @@ def restarts(cluster: Cluster, component: str) -> list[str]:
 
 def first_head_goes_live(cluster: Cluster) -> str:
     """kubectl apply a training run: a head is trained on measured outcomes, published and served; routing follows it."""
-    cluster.kubectl("create", "configmap", "outcomes", f"--from-file={HERE / 'outcomes.jsonl'}")
-    cluster.apply((HERE / "policy.yaml").read_text())
+    cluster.kubectl("create", "configmap", "outcomes", f"--from-file={MANIFESTS / 'outcomes.jsonl'}")
+    cluster.apply((MANIFESTS / "policy.yaml").read_text())
     version = train(cluster, "first", "run.yaml", SEED=42)
     cluster.until(f"{version} is active on every router", lambda: active(cluster, version), timeout_s=60)
     cluster.show("routingpolicies")
@@ -225,9 +153,26 @@ def rollback_is_one_command(cluster: Cluster, first: str, second: str) -> None:
     cluster.show("routingpolicies")
 
 
-def upgrade_and_scale(cluster: Cluster, version: str) -> None:
-    """helm upgrade keeps what is live; a scaled-up router is ready only when it serves the declared version."""
-    cluster.helm("upgrade", "kubefugu", CHART, "-f", str(HERE / "values.yaml"), "--set", "router.replicas=2")
+def upgrade(cluster: Cluster, version: str) -> None:
+    """The upgrade from the previous release keeps what is live, under load, and restarts only what changed."""
+    load = Load(cluster)
+    load.start()
+    cluster.helm("upgrade", "kubefugu-crds", CRDS)
+    cluster.helm("upgrade", "kubefugu", CHART, "-f", str(MANIFESTS / "values.yaml"))
+    for name in COMPONENTS:
+        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=180s", timeout_s=200)
+    cluster.until("what was live is live", lambda: active(cluster, version), timeout_s=60)
+    cluster.say(cluster.helm("list"))
+    answers = load.end()
+    failed = [answer for answer in answers if "error" in answer]
+    assert not failed, failed[:3]
+    cluster.say(f"{len(answers)} answers during the upgrade, none failed")
+    assert restarts(cluster, "router") == ["0"]
+
+
+def scale(cluster: Cluster, version: str) -> None:
+    """A scaled-up router is ready only when it serves the declared version; the chart's own test passes."""
+    cluster.helm("upgrade", "kubefugu", CHART, "-f", str(MANIFESTS / "values.yaml"), "--set", "router.replicas=2")
     cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=180s", timeout_s=200)
     status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=60)
     assert status["routers"] == "2/2"
