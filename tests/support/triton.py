@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kubefugu_router.triton_server import command, packaged_server, stock_server
+from kubefugu_router.triton_server import REPOSITORY, command, packaged_server, stock_server
 from support.apiserver import free_port
 
 
@@ -26,6 +27,7 @@ class Triton:
     process: subprocess.Popen[bytes]
     grpc_port: int
     http_port: int
+    metrics_port: int
     log: Path
 
     @property
@@ -46,24 +48,43 @@ class Staged:
     folder: Path
 
 
+def with_queue(repository: Path, size: int, target: Path) -> Path:
+    """A copy of the model repository whose queue holds `size` requests."""
+    shutil.copytree(repository, target)
+    config = target / "router" / "config.pbtxt"
+    changed = config.read_text().replace("max_queue_size: 512", f"max_queue_size: {size}")
+    assert f"max_queue_size: {size}" in changed
+    config.write_text(changed)
+    return target
+
+
 @contextmanager
-def triton(folder: Path, environment: Mapping[str, str], *, start_s: float = 90.0) -> Iterator[Triton]:
+def triton(
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    start_s: float = 90.0,
+    ports: tuple[int, int, int] | None = None,
+    repository: Path = REPOSITORY,
+) -> Iterator[Triton]:
     """Start a server over services/router/model_repository and wait until its model is ready; it is gone on leaving."""
     if stock_server() is None and packaged_server() is None:
         pytest.skip("needs a Triton server: pip install --no-deps nvidia-pytriton==0.7.0")
-    grpc_port, http_port, metrics_port = free_port(), free_port(), free_port()
+    grpc_port, http_port, metrics_port = ports or (free_port(), free_port(), free_port())
     made = command(
         work_dir=folder,
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        repository=repository,
         exit_timeout_s=5,
         environment={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
+    folder.mkdir(parents=True, exist_ok=True)
     log = folder / "triton.log"
     with log.open("wb") as output:
         process = subprocess.Popen(made.arguments, env=made.environment, stdout=output, stderr=output, start_new_session=True)
-    running = Triton(process, grpc_port, http_port, log)
+    running = Triton(process, grpc_port, http_port, metrics_port, log)
     try:
         _wait_ready(running, start_s)
         yield running

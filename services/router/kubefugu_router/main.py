@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,7 +26,7 @@ from kubefugu_router.domain.ports import EngineHost
 from kubefugu_router.encoding import Encoder
 from kubefugu_router.hosts import build_host
 from kubefugu_router.metrics import RouterMetrics
-from kubefugu_router.readiness import Readiness
+from kubefugu_router.readiness import LIVE, Readiness
 from kubefugu_router.registry import PolicyRegistry
 from kubefugu_router.router import Router
 from kubefugu_router.service import RouterAdminServicer, RouterServicer, Running
@@ -79,13 +80,14 @@ async def running(settings: RouterSettings, *, registry: CollectorRegistry = REG
     state = Running()
     admin = AdminTokenInterceptor(lambda: read_token(settings.admin_token_file))
     server = RpcServer(settings.listen, services=SERVICES, interceptors=[admin], with_reflection=settings.reflection)
-    readiness = Readiness(server.set_serving)
+    readiness = Readiness(server.set_serving, partial(server.set_named, LIVE))
     router_pb2_grpc.add_RouterServiceServicer_to_server(RouterServicer(state, metrics.failed), server.grpc)
     router_pb2_grpc.add_RouterAdminServiceServicer_to_server(RouterAdminServicer(state, readiness), server.grpc)
     serve_metrics(settings.metrics_port, registry=registry)
     parts = _Parts(PolicyStore(settings.state_dir))
     try:
         await server.start()
+        await server.set_named(LIVE, True)
         watchers = await _bring_up(settings, metrics, state, readiness, parts)
         # A watcher that fails for a reason nobody foresaw ends the process: a restart is better than a router gone blind.
         async with asyncio.TaskGroup() as group:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from support.backbones import Tiny, adapt_reference, random_offsets, reference_features
-from support.triton import Staged, triton
+from support.triton import Staged
 
-from kubefugu_core.errors import ArtifactRefusedError, KubefuguError, PolicyNotFoundError, UnavailableError
+from kubefugu_core.errors import ArtifactRefusedError, KubefuguError, PolicyNotFoundError
 from kubefugu_router.domain.ports import Question, StagedPolicy
 from kubefugu_router.hosts.triton import TritonHost
 from kubefugu_routing.backbone import Backbone, load_backbone
@@ -148,26 +146,3 @@ async def test_an_expired_deadline_and_nonsense_tokens(host: TritonHost, loaded:
     with pytest.raises(KubefuguError, match="input_ids"):
         await host.decide(question([1, 10**6, 3], "d"))
     await host.pulse(timeout_s=10)
-
-
-async def test_a_dead_stub_is_an_error_within_the_deadline(tiny: Tiny, loaded: Backbone, tmp_path: Path) -> None:
-    stage = tmp_path / "stage"
-    environment = {
-        "KUBEFUGU_TRITON_BACKBONE": str(tiny.directory),
-        "KUBEFUGU_TRITON_STAGE_DIR": str(stage),
-    }
-    with triton(tmp_path, environment) as running:
-        host = TritonHost(running.target, stage, Quiet())
-        await host.start()
-        staged, _ = stage_policy(tmp_path, loaded, "s", seed=13)
-        await host.load(staged)
-        await host.decide(question([1, 2, 3], "s"))
-        for pid in running.stub_pids():
-            os.kill(pid, signal.SIGKILL)
-        begun = time.monotonic()
-        with pytest.raises(UnavailableError):
-            await host.pulse(timeout_s=5)
-        with pytest.raises(KubefuguError):
-            await host.decide(question([1, 2, 3], "s", seconds=5))
-        assert time.monotonic() - begun < 11
-        await host.close()

@@ -61,6 +61,11 @@ class RpcServer:
         for name in ("", *self._services):
             await self._health.set(name, status)
 
+    async def set_named(self, name: str, serving: bool) -> None:
+        """Report for one name more, e.g. one that a liveness probe asks for."""
+        kind = health_pb2.HealthCheckResponse
+        await self._health.set(name, kind.SERVING if serving else kind.NOT_SERVING)
+
     async def stop(self, grace_s: float) -> None:
         """NOT_SERVING first, then let calls in flight end within `grace_s` seconds."""
         await self._health.enter_graceful_shutdown()

@@ -60,6 +60,7 @@ def _triton(settings: RouterSettings, observer: HostObserver) -> tuple[EngineHos
         settings.triton_stage_dir,
         observer,
         allowed_uri_prefixes=settings.allowed_uri_prefixes,
+        max_queue_requests=settings.max_queue_requests,
         max_step_tokens=settings.max_step_tokens,
     )
     return host, tokenizer

@@ -46,6 +46,15 @@ _log = structlog.get_logger()
 MODEL = "router"
 POLL_S = 0.02
 PULSE_TOKENS = (0, 1)
+_CHANNEL = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # gRPC's own backoff grows to two minutes: a server that restarts would be missed for that long.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+]
 
 
 @dataclass(eq=False)
@@ -56,6 +65,8 @@ class TritonHost:
     stage_dir: Path
     observer: HostObserver
     allowed_uri_prefixes: tuple[str, ...] = ()
+    max_queue_requests: int = 512
+    """Requests of this client that wait or are computed; further ones are refused before Triton has to."""
     load_timeout_s: float = 120.0
     start_timeout_s: float = 300.0
     max_step_tokens: int = 0
@@ -81,7 +92,10 @@ class TritonHost:
 
         for folder in (POLICIES, BUNDLES, INSTANCES):
             (self.stage_dir / folder).mkdir(parents=True, exist_ok=True)
-        self._client = triton.InferenceServerClient(self.target)
+        # What an earlier run staged and this one declares is staged again at once; the rest would stay for ever.
+        for path in (self.stage_dir / POLICIES).glob("*.safetensors"):
+            path.unlink(missing_ok=True)
+        self._client = triton.InferenceServerClient(self.target, channel_args=_CHANNEL)
         deadline = time.monotonic() + self.start_timeout_s
         while not await self._ready():
             if time.monotonic() > deadline:
@@ -165,6 +179,8 @@ class TritonHost:
         A long transcript is asked for in pieces: each leaves its prefix in the instance's cache, and short requests pass in
         between. Should the cache lose a piece, the next one computes it again.
         """
+        if self._in_flight >= self.max_queue_requests:
+            raise OverloadedError(f"{self._in_flight} requests wait for Triton.")
         total = len(question.token_ids)
         step = self._piece_tokens(question)
         ends = [*(range(step, total, step) if step else ()), total]
@@ -249,18 +265,21 @@ class TritonHost:
         self.observer.queue(requests=self._in_flight)
 
 
+_AWAY = {grpc.StatusCode.UNAVAILABLE.name, grpc.StatusCode.CANCELLED.name, grpc.StatusCode.NOT_FOUND.name}
+
+
 def _translate(error: Any) -> KubefuguError:
     """Triton's status as an error of the tree (its text names our own reasons where model.py answered)."""
     status, message = str(error.status() or ""), str(error.message() or "")
     code = status.rsplit(".", 1)[-1]
     if code == grpc.StatusCode.DEADLINE_EXCEEDED.name:
         return DeadlineExceededError("The engine did not decide within the deadline.")
-    if code == grpc.StatusCode.NOT_FOUND.name:
+    if code == grpc.StatusCode.NOT_FOUND.name and "unknown model" not in message:
         return PolicyNotFoundError(message, field="policy_version")
     if code == grpc.StatusCode.INVALID_ARGUMENT.name:
         return InvalidRequestError(message)
     if "queue" in message.lower():
         return OverloadedError(f"Triton's queue refused the request: {message}")
-    if code in (grpc.StatusCode.UNAVAILABLE.name, grpc.StatusCode.CANCELLED.name) or "not healthy" in message:
+    if code in _AWAY or "not healthy" in message:
         return UnavailableError(f"Triton cannot decide now: {message}")
     return InternalError(f"Triton failed: {message}")
