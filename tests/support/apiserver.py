@@ -44,6 +44,8 @@ def assets() -> Path:
         path = Path(found.stdout.strip() or "/nonexistent")
         if found.returncode == 0 and (path / "kube-apiserver").exists():
             return path
+        if os.environ.get("KUBEFUGU_TESTS_REQUIRE_SHARED"):
+            pytest.fail(f"the API server of ../shared/k8s is required here: {found.stderr.strip()[-500:]}")
     pytest.skip("needs etcd and kube-apiserver: set KUBEBUILDER_ASSETS to a folder that has them")
 
 
