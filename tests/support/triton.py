@@ -63,7 +63,7 @@ def triton(
     folder: Path,
     environment: Mapping[str, str],
     *,
-    start_s: float = 90.0,
+    start_s: float = 300.0,
     ports: tuple[int, int, int] | None = None,
     repository: Path = REPOSITORY,
 ) -> Iterator[Triton]:

@@ -185,7 +185,7 @@ async def test_hosts_and_naive_decide_alike(tiny: Tiny, triton_server: Staged, t
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_hosts_and_naive_decide_alike_on_500_transcripts(tiny: Tiny, triton_server: Staged, tmp_path: Path) -> None:
     await run(tiny, triton_server, tmp_path, transcripts(500, seed=1), passes=[False, True])
 

@@ -22,7 +22,7 @@ from kubefugu_core.errors import (
     StaleGenerationError,
     UnavailableError,
 )
-from kubefugu_routing.policy import FactorRef, WorkerRow
+from kubefugu_routing.policy import FactorRef, WorkerRow, load_artifact, save_artifact
 
 
 async def eventually(client: Client, states: dict[str, str]) -> None:
@@ -95,6 +95,13 @@ def _sabotage(name: str, policies: Policies) -> router_pb2.PolicySource:
 
         path.write_bytes(raw[:-4] + b"\x00\x00\xc0\x7f")  # a NaN in the head
         source.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    elif name == "nan":
+        # With checksums that fit: nothing but the values is wrong.
+        artifact = load_artifact(path)
+        head = artifact.head.copy()
+        head[0, 0] = np.nan
+        object.__setattr__(artifact, "head", head)
+        source.sha256 = save_artifact(path, artifact)
     elif name == "elsewhere":
         source.uri = "file:///etc/passwd"
     return source
@@ -110,6 +117,7 @@ def _sabotage(name: str, policies: Policies) -> router_pb2.PolicySource:
         ("truncated", "sha256"),
         ("checksum", "declared is 0000"),
         ("poisoned", "checksum does not match"),
+        ("nan", "NaN or infinity"),
         ("elsewhere", "allowed URL prefix"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 from support.triton import Staged
+from support.waiting import until
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
@@ -113,3 +114,50 @@ async def test_a_swap_under_load_fails_nobody_and_pins_hold(
         assert seen[0] == "one"
         assert seen[-1] == "second"
         assert wrong == 0
+
+
+async def test_long_transcripts_let_short_ones_pass_and_metrics_tell(
+    tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged
+) -> None:
+    """A transcript of 4,000 tokens is computed in pieces: thirty short ones that come later are answered before it."""
+    settings = RouterSettings(
+        listen="127.0.0.1:0",
+        backbone=str(backbone),
+        host="triton",
+        triton_target=triton_server.server.target,
+        triton_stage_dir=triton_server.folder,
+        policy_set_file=declare(tmp_path, loaded, "one"),
+        max_input_tokens=4000,
+        max_step_tokens=256,
+    )
+    registry = CollectorRegistry()
+    order: list[str] = []
+    async with running(settings, registry=registry) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
+        stub = router_pb2_grpc.RouterServiceStub(channel)
+
+        def told(name: str) -> float:
+            return registry.get_sample_value(f"kubefugu_router_{name}") or 0.0
+
+        async def ask(name: str, text: str) -> router_pb2.Decision:
+            decision = (await stub.Route(request(text), timeout=60)).decision
+            order.append(name)
+            return decision
+
+        steps_before = told("step_sequences_count")
+        long = asyncio.create_task(ask("long", "".join(chr(97 + i % 26) + chr(65 + i % 7) for i in range(4000))))
+        await until(lambda: told("step_sequences_count") > steps_before, what="its first piece is computed")
+        async with asyncio.TaskGroup() as group:
+            for i in range(30):
+                group.create_task(ask("short", f"short question {i}"))
+        assert (await long).input_tokens == 4000
+        assert order.count("short") == 30
+        assert order[-1] == "long"
+        labels = {"policy_version": "one", "kind": "active"}
+        assert registry.get_sample_value("kubefugu_router_decisions_total", labels) == 31
+        assert told("computed_tokens_total") > 4000
+        assert told("step_tokens_sum") > 4000
+        assert told("prefix_cache_bytes") > 0
+        assert told("policy_sets_applied_total") == 1
+        assert told("queue_requests") == 0
+        for stage in ("encode", "queue", "engine", "total"):
+            assert registry.get_sample_value("kubefugu_router_stage_seconds_count", {"stage": stage}) == 31
