@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -26,6 +27,7 @@ from kubefugu_core.errors import DeadlineExceededError, KubefuguError, WorkerPro
 from kubefugu_core.pool import WorkerSpec
 
 _JSON, _SSE = "application/json", "text/event-stream"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _OURS = ("kubefugu", "model", "stream", "stream_options")
 
 
@@ -53,6 +55,16 @@ class RetryPolicy:
 DEFAULT_RETRY = RetryPolicy()
 
 
+def _endpoint(url: str, *, pool: str, worker: str) -> str:
+    """Whose replies a cache keeps. A server on this machine has another port each time it is started: its name tells it."""
+    return f"local:{pool}/{worker}" if urlsplit(url).hostname in _LOOPBACK else url
+
+
+def _estimate(body: Mapping[str, Any], reply: bytes) -> TokenUsage:
+    """Usage of a worker that reports none: the same for a kept reply as for the first one."""
+    return TokenUsage(estimate_tokens(len(orjson.dumps(body))), estimate_tokens(len(reply)), estimated=True)
+
+
 class WorkerClient:
     """One worker. Made by a WorkerSet; safe for concurrent use inside one event loop."""
 
@@ -72,6 +84,7 @@ class WorkerClient:
         self.spec = spec
         self.url = base_url(spec, pool=pool)
         self._chat_url = f"{self.url}/chat/completions"
+        self._endpoint = _endpoint(self._chat_url, pool=pool, worker=spec.name)
         self._transport = transport
         self._keys = keys
         self._clock: Clock = clock or SystemClock()
@@ -103,12 +116,14 @@ class WorkerClient:
         body = self._body(request)
         if self._cache is None:
             return await self._complete(body, deadline)
-        key = request_key(self._chat_url, body)
+        key = request_key(self._endpoint, body)
         if (stored := await self._cache.get(key)) is not None:
-            return self._reply(stored, TokenUsage(), latency_ms=0.0, cached=True)
+            return self._reply(stored, _estimate(body, stored), latency_ms=0.0, cached=True)
         reply = await self._complete(body, deadline)
         await self._cache.put(key, orjson.dumps(reply.completion))
-        return reply
+        # Read back, so that everybody who asked the same at the same time goes on with the same reply.
+        kept = await self._cache.get(key) or orjson.dumps(reply.completion)
+        return self._reply(kept, _estimate(body, kept), latency_ms=reply.latency_ms)
 
     @asynccontextmanager
     async def stream(self, request: Mapping[str, Any], *, deadline: Deadline) -> AsyncIterator[WorkerStream]:

@@ -33,6 +33,9 @@ def collect(
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", min=0.0, help="US dollars that all answers together may cost.")
     ] = None,
+    replies: Annotated[
+        Path | None, typer.Option("--replies", help="Reply cache of `train evolve` to read and fill (temperature 0 only).")
+    ] = None,
     seed: Seed = 0,
     progress: Progress = "auto",
 ) -> None:
@@ -45,7 +48,7 @@ def collect(
         tasks=tasks, n=n, repeats=repeats, split=split, workers=names(workers), max_tokens=max_tokens, temperature=temperature,
         max_cost_usd=max_cost, seed=seed,
     )  # fmt: skip
-    summary = asyncio.run(measure(load_pool(pool), plan, out=out, reporter=reporter(progress)))
+    summary = asyncio.run(measure(load_pool(pool), plan, out=out, reporter=reporter(progress), replies=replies))
     print(summary)
 
 

@@ -27,7 +27,7 @@ def assemble(
     complete: list[SplitQuestion] = []
     cells: list[list[list[Measurement]]] = []
     for row in rows:
-        key = question_key(row.question.prompt)
+        key = question_key(row.question.text)
         answers = [[measurements.get((key, worker, r)) for r in range(repeats)] for worker in workers]
         known = [[m for m in answer if m is not None] for answer in answers]
         if all(len(answer) == repeats for answer in known):
@@ -42,7 +42,7 @@ def assemble(
 
     return OutcomeTable(
         workers=tuple(workers),
-        messages=tuple((("user", row.question.prompt),) for row in complete),
+        messages=tuple(row.question.messages for row in complete),
         splits=tuple(row.split for row in complete),
         groups=tuple(row.question.field for row in complete),
         slices=tuple(row.slice for row in complete),

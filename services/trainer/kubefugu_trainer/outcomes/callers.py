@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kubefugu_coordination.workers import Deadline, RetryPolicy, SystemClock, WorkerSet
+from kubefugu_coordination.workers import Deadline, ReplyCache, RetryPolicy, SystemClock, WorkerSet
 from kubefugu_core.pool import WorkerPool, WorkerSpec
-from kubefugu_trainer.outcomes.collect import Reply
+from kubefugu_trainer.outcomes.collect import Messages, Reply
 
 PATIENT = RetryPolicy(attempts=6, first_wait_s=0.25, max_wait_s=30.0)
 """Measuring can wait where serving fails over."""
@@ -17,9 +17,10 @@ _CHARS_PER_TOKEN = 2
 class PoolCaller:
     """Asks the workers of a pool."""
 
-    def __init__(self, pool: WorkerPool, *, max_tokens: int, temperature: float) -> None:
+    def __init__(self, pool: WorkerPool, *, max_tokens: int, temperature: float, cache: ReplyCache | None = None) -> None:
+        """`cache`: replies that episodes have asked for too; used at temperature 0 alone."""
         self._pool = {spec.name: spec for spec in pool.spec.workers}
-        self._workers = WorkerSet(pool, retry=PATIENT)
+        self._workers = WorkerSet(pool, retry=PATIENT, cache=cache if temperature == 0 else None)
         self._max_tokens = max_tokens
         self._temperature = temperature
         self._clock = SystemClock()
@@ -28,19 +29,20 @@ class PoolCaller:
         """Calls in flight for each worker: its declared limit, else its server's slots, else a few."""
         return {name: _concurrency(self._pool[name]) for name in workers}
 
-    def worst_cost_usd(self, worker: str, prompt: str) -> float:
+    def worst_cost_usd(self, worker: str, text: str) -> float:
         """Upper bound of the cost of one call."""
-        return self._pool[worker].prices.cost_usd(len(prompt) // _CHARS_PER_TOKEN + 64, self._max_tokens)
+        return self._pool[worker].prices.cost_usd(len(text) // _CHARS_PER_TOKEN + 64, self._max_tokens)
 
-    async def ask(self, worker: str, prompt: str, *, seed: int) -> Reply:
+    async def ask(self, worker: str, messages: Messages, *, seed: int) -> Reply:
         """One answer of at most `max_tokens` tokens."""
         spec = self._pool[worker]
-        request = {
-            "messages": [{"role": "user", "content": prompt}],
+        request: dict[str, object] = {
+            "messages": [{"role": role, "content": text} for role, text in messages],
             "max_tokens": self._max_tokens,
             "temperature": self._temperature,
-            "seed": seed,
         }
+        if self._temperature > 0:
+            request["seed"] = seed  # without it, what is asked at temperature 0 can be found again in a reply cache
         deadline = Deadline.after(float(spec.timeouts.total_seconds), self._clock)
         answer = await self._workers.client(worker).complete(request, deadline=deadline)
         return Reply(

@@ -16,6 +16,9 @@ from kubefugu_trainer.outcomes.journal import Journal, Measurement, question_key
 from kubefugu_trainer.runs.progress import Reporter
 from kubefugu_trainer.tasks.sets import SplitQuestion
 
+Messages = Sequence[tuple[str, str]]
+"""(role, text), oldest first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -33,11 +36,11 @@ class Reply:
 class Caller(Protocol):
     """Calls one worker."""
 
-    async def ask(self, worker: str, prompt: str, *, seed: int) -> Reply:
+    async def ask(self, worker: str, messages: Messages, *, seed: int) -> Reply:
         """One answer. Raises KubefuguError where there is none."""
         ...
 
-    def worst_cost_usd(self, worker: str, prompt: str) -> float:
+    def worst_cost_usd(self, worker: str, text: str) -> float:
         """Upper bound of what `ask` will cost."""
         ...
 
@@ -79,7 +82,7 @@ class _Job:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return (question_key(self.row.question.prompt), self.worker, self.repeat)
+        return (question_key(self.row.question.text), self.worker, self.repeat)
 
 
 class Collector:
@@ -143,14 +146,14 @@ class Collector:
     async def _measure(self, job: _Job) -> bool:
         """Measure one; False where the cost cap is reached."""
         question = job.row.question
-        worst_usd = self._caller.worst_cost_usd(job.worker, question.prompt)
+        worst_usd = self._caller.worst_cost_usd(job.worker, question.text)
         cap = self._config.max_cost_usd
         if cap is not None and worst_usd > 0 and self._spent_usd + self._reserved_usd + worst_usd > cap:
             self._capped = True
             return False
         self._reserved_usd += worst_usd
         try:
-            reply = await self._caller.ask(job.worker, question.prompt, seed=self._config.seed + job.repeat)
+            reply = await self._caller.ask(job.worker, question.messages, seed=self._config.seed + job.repeat)
         except KubefuguError as error:
             self._failures[job.worker] = self._failures.get(job.worker, 0) + 1
             self._problems[job.worker] = error.message
@@ -164,7 +167,7 @@ class Collector:
     def _record(self, job: _Job, reply: Reply) -> None:
         question = job.row.question
         measurement = Measurement(
-            question=question_key(question.prompt),
+            question=question_key(question.text),
             worker=job.worker,
             repeat=job.repeat,
             score=0.0 if reply.declined else question.score(reply.text),

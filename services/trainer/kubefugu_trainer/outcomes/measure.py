@@ -10,6 +10,7 @@ from typing import Any
 
 from kubefugu_core.errors import BudgetExceededError, DataError, UnavailableError
 from kubefugu_core.pool import WorkerPool
+from kubefugu_trainer.episodes.replies import DiskReplyCache
 from kubefugu_trainer.outcomes.assemble import assemble
 from kubefugu_trainer.outcomes.callers import PoolCaller
 from kubefugu_trainer.outcomes.collect import CollectConfig, Collector, CollectResult
@@ -34,8 +35,10 @@ class Plan:
     max_cost_usd: float | None = None
 
 
-async def measure(pool: WorkerPool, plan: Plan, *, out: Path, reporter: Reporter) -> str:
+async def measure(pool: WorkerPool, plan: Plan, *, out: Path, reporter: Reporter, replies: Path | None = None) -> str:
     """Measure and write; returns a sentence. Complete rows are written even where some answers are missing.
+
+    `replies`: the reply cache of episodes on the same pool, read and filled at temperature 0.
 
     Raises DataError, UnavailableError (answers missing) or BudgetExceededError (cost cap) with what to do next.
     """
@@ -48,7 +51,8 @@ async def measure(pool: WorkerPool, plan: Plan, *, out: Path, reporter: Reporter
     journal = Journal(
         out.with_name(out.name + ".journal.jsonl"), config={**frozen, "pool": pool.metadata.name, "models": models}
     )
-    caller = PoolCaller(pool, max_tokens=plan.max_tokens, temperature=plan.temperature)
+    cache = DiskReplyCache(replies) if replies is not None else None
+    caller = PoolCaller(pool, max_tokens=plan.max_tokens, temperature=plan.temperature, cache=cache)
     try:
         config = CollectConfig(repeats=plan.repeats, seed=plan.seed, max_cost_usd=plan.max_cost_usd)
         collector = Collector(caller, journal, config=config, limits=caller.limits(workers), reporter=reporter)
@@ -57,6 +61,8 @@ async def measure(pool: WorkerPool, plan: Plan, *, out: Path, reporter: Reporter
     finally:
         journal.close()
         await caller.close()
+        if cache is not None:
+            cache.close()
 
 
 def _workers(pool: WorkerPool, plan: Plan) -> tuple[str, ...]:

@@ -37,6 +37,18 @@ class Question:
     """Set of templates."""
     verifier: Verifier
     """Checks a reply."""
+    system: str = ""
+    """Text of a system message before it; "": none."""
+
+    @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """(role, text) of the conversation that is asked."""
+        return ((("system", self.system),) if self.system else ()) + (("user", self.prompt),)
+
+    @property
+    def text(self) -> str:
+        """What tells it from other questions."""
+        return f"{self.system}\n{self.prompt}" if self.system else self.prompt
 
     def score(self, reply: str) -> float:
         """Score of a reply; what it merely repeats of the question is left out first."""

@@ -1,7 +1,7 @@
 """Task sets: names and files to a list of questions with splits.
 
 `default` is the default pool's fields in equal shares; a field's name is that field alone; `rg:NAME` a reasoning-gym data set;
-a path a question file. Several are joined by commas.
+a path a question file; `json:` before any of them asks for the answer as a JSON object. Several are joined by commas.
 
 Splits of generated questions: train questions and one half of the test questions share templates (slices `seen templates` and
 `new templates`); the other half uses templates that neither a training question nor whoever worked on the engines has used
@@ -11,7 +11,7 @@ Splits of generated questions: train questions and one half of the test question
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from kubefugu_trainer.tasks import reasoning
 from kubefugu_trainer.tasks.fields import algebra, dates, definitions, general, geography, logic, units
 from kubefugu_trainer.tasks.files import read_questions
 from kubefugu_trainer.tasks.question import Generator, Phrasing, Question
+from kubefugu_trainer.tasks.verify_json import SYSTEM, InJson
 
 FIELDS: Mapping[str, Mapping[str, Generator]] = {
     module.FIELD: module.TOPICS for module in (algebra, units, geography, definitions, logic, dates, general)
@@ -112,10 +113,26 @@ class _ReasoningGym:
         return reasoning.draw(self.name, self.name, rng, phrasing)
 
 
-_Source = _Generated | _Listed | _ReasoningGym
+class _Json:
+    """Another source's questions, to be answered by a JSON object."""
+
+    def __init__(self, inner: _Generated | _Listed | _ReasoningGym) -> None:
+        self.name = f"json:{inner.name}"
+        self._inner = inner
+
+    def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> Question | None:
+        question = self._inner.draw(rng, phrasing)
+        if question is None:
+            return None
+        return replace(question, field=self.name, system=SYSTEM, verifier=InJson(inner=question.verifier))
+
+
+_Source = _Generated | _Listed | _ReasoningGym | _Json
 
 
 def _sources(name: str, seed: int) -> list[_Source]:
+    if name.startswith("json:"):
+        return [_Json(inner) for inner in _sources(name.removeprefix("json:"), seed) if not isinstance(inner, _Json)]
     if name == "default":
         return [_Generated(field, topics) for field, topics in FIELDS.items()]
     if name in FIELDS:
@@ -125,7 +142,8 @@ def _sources(name: str, seed: int) -> list[_Source]:
     if Path(name).is_file():
         return [_Listed(name, read_questions(Path(name)), seed)]
     raise DataError(
-        f"Unknown task set {name!r}; known are default, {', '.join(FIELDS)}, rg:<reasoning-gym data set> and question files.",
+        f"Unknown task set {name!r}; known are default, {', '.join(FIELDS)}, rg:<reasoning-gym data set>, question files, "
+        "and json: before any of them.",
         field="tasks",
     )
 
@@ -153,7 +171,7 @@ def _fresh(source: _Source, phrasing: Phrasing, rng: np.random.Generator, drawn:
         question = source.draw(rng, phrasing)
         if question is None:
             return None
-        if question.prompt not in drawn:
-            drawn.add(question.prompt)
+        if question.text not in drawn:
+            drawn.add(question.text)
             return question
     return None

@@ -1,0 +1,1 @@
+"""Live episodes: questions asked through the coordination loop, with a candidate as its router and real workers behind it."""
