@@ -12,12 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +24,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import psutil
+from _processes import cpu_s, running
 
 HERE = Path(__file__).resolve().parent
 CHUNKS = 16
@@ -169,14 +166,14 @@ async def play(scenario: Scenario, stack: Stack) -> None:
     for number in range(scenario.rounds):
         ways = [(direct, scenario.direct), (through, scenario.through)]
         for clients, samples in ways if number % 2 == 0 else reversed(ways):
-            before = _cpu_s(stack.gateway), _cpu_s(stack.executor)
+            before = cpu_s(stack.gateway), cpu_s(stack.executor)
             started = time.perf_counter()
             await asyncio.gather(*(_ask_often(client, scenario.requests, samples) for client in clients))
             samples.wall_s += time.perf_counter() - started
             # What the processes do in the direct rounds is no part of a request, and is close to nothing.
             if samples is scenario.through:
-                scenario.gateway_cpu_s += _cpu_s(stack.gateway) - before[0]
-                scenario.executor_cpu_s += _cpu_s(stack.executor) - before[1]
+                scenario.gateway_cpu_s += cpu_s(stack.gateway) - before[0]
+                scenario.executor_cpu_s += cpu_s(stack.executor) - before[1]
     for client in direct + through:
         client.close()
 
@@ -184,28 +181,6 @@ async def play(scenario: Scenario, stack: Stack) -> None:
 async def _ask_often(client: Client, times: int, samples: Samples) -> None:
     for _ in range(times):
         await client.ask(samples)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-@contextmanager
-def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process until the block ends."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBEFUGU_")}
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, env=environment)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @contextmanager

@@ -13,20 +13,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
+from _processes import cpu_s, running
 
 from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
 from kubefugu_coordination.workflow.plan import Plan, Step, render_lists, used_steps
@@ -99,31 +95,9 @@ async def measure(target: str, tasks: list[list[Task]], processes: list[psutil.P
             await asyncio.sleep(number / len(tasks))
             return [await run_task(stub, task, number * 1000 + index) for index, task in enumerate(mine)]
 
-        before = sum(_cpu_s(process) for process in processes)
+        before = sum(cpu_s(process) for process in processes)
         walls = await asyncio.gather(*(client(number, mine) for number, mine in enumerate(tasks)))
-        return walls, sum(_cpu_s(process) for process in processes) - before
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-@contextmanager
-def running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process until the block ends."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBEFUGU_")}
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=stderr, env=environment)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        return walls, sum(cpu_s(process) for process in processes) - before
 
 
 def pool(port: int, names: tuple[str, ...]) -> str:
