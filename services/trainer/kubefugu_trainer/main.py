@@ -11,7 +11,7 @@ import sys
 import typer
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.commands import driver, evaluate, outcomes, supervised
+from kubefugu_trainer.commands import conductor, driver, evaluate, outcomes, supervised
 from kubefugu_trainer.evolution.command import evolve
 from kubefugu_trainer.queue.command import evaluator
 
@@ -22,9 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-train = typer.Typer(help="Train routers.", no_args_is_help=True)
+train = typer.Typer(help="Train routers and Conductors.", no_args_is_help=True)
 train.command("supervised")(supervised.supervised)
 train.command("evolve")(evolve)
+train.command("conductor")(conductor.conductor)
 app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
 app.command("evolve", hidden=True)(evolve)

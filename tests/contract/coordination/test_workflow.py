@@ -255,8 +255,8 @@ async def test_the_conductor_may_name_itself_where_the_effort_is_high(flows: Wor
     assert sorted(result.steps[:2]) == [("0.0", "alpha", "ok"), ("0.1", "beta", "ok")]
     assert result.steps[2:] == [("0.2", "writer", "ok"), ("1", "writer", "ok")]
     inner, outer = flows.stage.bodies("planner")[1], flows.stage.bodies("planner")[0]
-    assert "3: @conductor" in said(outer)
-    assert "3: @conductor" not in said(inner), "one level below, nobody may recurse any further"
+    assert "4: @conductor" in said(outer)
+    assert "4: @conductor" not in said(inner), "one level below, nobody may recurse any further"
     assert "Find A and B." in said(inner)
     assert "A and B." in said(flows.stage.bodies("writer")[1])
     assert [plan["path"] for plan in result.record["plans"]] == ["", "0."]

@@ -40,9 +40,15 @@ class LoopSettings:
     """Longest wait for one routing decision."""
     keep_text: bool = False
     """True: replies are kept for decision records with content."""
+    early_verifier_ends: bool = False
+    """Training's rule: a verifier picked before any response ends the run with EarlyVerifierError instead of solving."""
 
 
 DEFAULT_SETTINGS = LoopSettings()
+
+
+class EarlyVerifierError(KubefuguError):
+    """A verifier was picked before there was anything to verify (training only; the episode's reward is 0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,9 @@ class CoordinationLoop:
         self.budget: Budget = budget_of(job, routing)
         self.deadline = deadline.within(float(routing.request_timeout_seconds))
         self.eligible: Eligible = eligible_workers(job.chat, pool.pool.spec.workers)
-        self.state = LoopState(LoopRules(max_turns=self.budget.max_turns))
+        self.state = LoopState(
+            LoopRules(max_turns=self.budget.max_turns, verifier_without_response_ends=settings.early_verifier_ends)
+        )
         self.ledger = Ledger()
         self._turn_router = TurnRouter(
             job, pool=pool, eligible=self.eligible, router=router, timeout_s=settings.router_timeout_s
@@ -155,7 +163,7 @@ class CoordinationLoop:
             return Role.SOLVER, RoleSource.FALLBACK
         decided = self.state.role_for(routing.role)
         if decided is None:
-            raise InternalError("A serving loop has no verifier that ends it.")
+            raise EarlyVerifierError("A verifier was picked before any response.")
         return decided
 
     def _prepared(self, routing: Routing, role: Role) -> Turn:

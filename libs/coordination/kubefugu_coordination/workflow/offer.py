@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kubefugu_coordination.workflow.plan import JOIN_WORKER, SELF_WORKER
 
 _MAX_STRENGTHS = 4
-_BRIEF_CHARS = 40
+_BRIEF_CHARS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ CONDUCTOR = OfferedWorker(
 )
 """The Conductor offered to itself (recursion)."""
 JOIN = OfferedWorker(
-    JOIN_WORKER, "Puts the results that it sees together, word for word. For a last step that has nothing to work out."
+    JOIN_WORKER, "Joins results: puts those that it sees together, word for word. For a last step that has nothing to work out."
 )
 """Offered where an answer may be the results of several steps as they are."""
 

@@ -1,0 +1,81 @@
+"""Everything that decides a Conductor run's result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kubefugu_coordination.workflow.planner_prompt import PromptStyle
+
+
+class ConductorConfig(BaseModel):
+    """Defaults are for a small decoder on a CPU; the paper's (7B, G=64, 4 questions, 200 steps, lr 1e-6) are for GPUs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    backbone: str
+    """Hub id, directory, GGUF file or a name of `kubefugu models`."""
+    tasks: str = "pairs"
+    """`pairs`, or task sets as `kubefugu outcomes collect` takes them."""
+    questions: int = Field(default=400, ge=4)
+    """Training questions."""
+    held_out: int = Field(default=100, ge=2)
+    """Held-out questions of the evaluation before and after."""
+    seed: int = 42
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the frozen weights; what is trained is float32."""
+
+    adapter: Literal["lora", "full"] = "lora"
+    """What is trained."""
+    rank: int = Field(default=16, ge=1, le=512)
+    """Rank of the LoRA factors."""
+    alpha: float = Field(default=32.0, gt=0)
+    """LoRA's scale is alpha / rank."""
+    layers: int = Field(default=0, ge=0)
+    """So many layers from the top get LoRA factors; 0: all."""
+
+    style: PromptStyle = PromptStyle.COMPACT
+    """Prompt that it is trained on, and later served with."""
+    max_steps: int = Field(default=5, ge=1, le=20)
+    """Most steps of a plan."""
+    max_tokens: int = Field(default=160, ge=16, le=4096)
+    """Longest plan."""
+    least_workers: int = Field(default=3, ge=1)
+    """k-of-n pools: fewest workers offered with a question."""
+    most_workers: int = Field(default=6, ge=1)
+    """k-of-n pools: most workers offered with a question."""
+    gamma: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Recursion: share of questions at which the Conductor is offered to itself (fine-tuning on recursion; the paper has 0.2)."""
+
+    warm_examples: int = Field(default=256, ge=0)
+    """Valid plans of the format warm start; 0: none."""
+    warm_epochs: int = Field(default=2, ge=1)
+    """Passes over them."""
+    warm_batch: int = Field(default=8, ge=1)
+    """Plans a step."""
+    warm_lr: float = Field(default=5e-4, gt=0)
+    """Learning rate of the warm start."""
+
+    steps: int = Field(default=60, ge=0)
+    """GRPO steps."""
+    questions_per_step: int = Field(default=4, ge=1)
+    """Questions a step."""
+    group: int = Field(default=8, ge=2)
+    """Plans a question (G)."""
+    micro_batch: int = Field(default=8, ge=1)
+    """Plans in one pass forward and backward; divides questions_per_step * group."""
+    iterations: int = Field(default=1, ge=1)
+    """Passes over each batch of plans (mu)."""
+    lr: float = Field(default=1e-4, gt=0)
+    """Learning rate of GRPO, cosine to 0."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of rollouts."""
+    cost_weight: float = Field(default=0.0, ge=0)
+    """Reward that one US dollar of worker calls costs."""
+    call_weight: float = Field(default=0.0, ge=0)
+    """Reward that one worker call costs."""
+    contested: bool = True
+    """Prefer questions whose last group disagreed over those whose plans were all right or all wrong."""
+    save_every: int = Field(default=5, ge=1)
+    """Steps between checkpoints."""

@@ -1,0 +1,220 @@
+"""GRPO (DeepSeekMath, arXiv 2402.03300) by TRL's trainer, with our rollouts.
+
+TRL owns advantages, clipped ratio and optimiser. Ours: sampling (the `generate` that serves), the plan's execution, the reward,
+and two corrections: samples depend on seed and step alone, and the sampler honours the epoch, so that a resumed run draws what
+an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import RepeatSampler
+
+from kubefugu_routing.causal.generate import Generated, Sampling, generate
+from kubefugu_routing.causal.load import CausalModel
+from kubefugu_trainer.grpo.checkpoints import Progress, SafeCheckpoints, latest
+from kubefugu_trainer.grpo.config import ConductorConfig
+from kubefugu_trainer.grpo.contested import ContestedOrder
+from kubefugu_trainer.grpo.items import Item
+from kubefugu_trainer.grpo.reward import task_reward, training_reward, zero_variance
+from kubefugu_trainer.grpo.rollouts import Rollout
+from kubefugu_trainer.grpo.warm import quiet
+from kubefugu_trainer.runs.progress import Reporter
+
+RunPlans = Callable[[Sequence[Item], Sequence[str]], list[Rollout]]
+"""Executes plans (`PlanRunner.run_all`, or Celery evaluators), in order."""
+
+
+class EpochRepeatSampler(RepeatSampler):  # type: ignore[misc]
+    """TRL's RepeatSampler with an order that depends on seed and epoch alone (TRL's own depends on how often it was asked)."""
+
+    def __init__(self, *args: Any, seed: int, **kwargs: Any) -> None:
+        super().__init__(*args, seed=seed, **kwargs)
+        self._base_seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next iteration belongs to."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Indices of the epoch."""
+        if self.shuffle:
+            self.generator.manual_seed(self._base_seed * 100_003 + self.epoch)
+        return super().__iter__()
+
+
+class _Trainer(GRPOTrainer):  # type: ignore[misc]
+    def _get_train_sampler(self, dataset: Any = None) -> EpochRepeatSampler:
+        self.epoch_sampler = EpochRepeatSampler(
+            data_source=dataset if dataset is not None else self.train_dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=self.args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+        )
+        return self.epoch_sampler
+
+
+class Rollouts:
+    """Samples, executes and rewards one step's plans; TRL's `rollout_func`."""
+
+    def __init__(
+        self,
+        base: CausalModel,
+        items: Sequence[Item],
+        *,
+        config: ConductorConfig,
+        run_plans: RunPlans,
+        order: ContestedOrder,
+        record: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._base = base
+        self._items = items
+        self._config = config
+        self._run_plans = run_plans
+        self._order = order
+        self._record = record
+
+    def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
+        """Prompts are question numbers as text, each repeated for its group; contested questions take their places."""
+        config, step = self._config, int(trainer.state.global_step)
+        slots = [int(prompt) for prompt in prompts[:: config.group]]
+        if [str(slot) for slot in slots for _ in range(config.group)] != prompts:
+            raise ValueError("rollouts come in whole groups, one prompt after the other")
+        numbers = self._order.take(step, len(slots)) if config.contested else slots
+        items = [self._items[number] for number in numbers]
+        encoded = [self._base.encode_chat(item.messages()) for item in items]
+        sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, seed=config.seed * 1_000_003 + step)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        was_training = model.training
+        model.eval()
+        groups = generate(model, encoded, end_tokens=self._base.end_tokens, sampling=sampling, samples=config.group)
+        model.train(was_training)
+        samples = [sample for group in groups for sample in group]
+        texts = [self._base.decode(sample.tokens) for sample in samples]
+        owners = [item for item in items for _ in range(config.group)]
+        rollouts = self._run_plans(owners, texts)
+        return self._output(step, items, encoded, samples, texts, rollouts)
+
+    def _output(
+        self,
+        step: int,
+        items: Sequence[Item],
+        encoded: Sequence[list[int]],
+        samples: Sequence[Generated],
+        texts: Sequence[str],
+        rollouts: Sequence[Rollout],
+    ) -> dict[str, list[Any]]:
+        config = self._config
+        rewards = [
+            training_reward(rollout, cost_weight=config.cost_weight, call_weight=config.call_weight) for rollout in rollouts
+        ]
+        plain = [task_reward(rollout) for rollout in rollouts]
+        flat = zero_variance(rewards, config.group)
+        self._order.saw([item.number for item in items], plain)
+        best = max(range(len(texts)), key=lambda index: rewards[index])
+        self._record(
+            {
+                "stage": "rollouts",
+                "step": step,
+                "items": [item.number for item in items],
+                "reward": sum(plain) / len(plain),
+                "training_reward": sum(rewards) / len(rewards),
+                "valid": sum(rollout.valid for rollout in rollouts) / len(rollouts),
+                "right": sum(value == 1.0 for value in plain) / len(plain),
+                "lossy": sum(rollout.lossy for rollout in rollouts) / len(rollouts),
+                "calls": sum(rollout.calls for rollout in rollouts) / len(rollouts),
+                "steps": sum(rollout.steps for rollout in rollouts) / len(rollouts),
+                "finished": sum(sample.finished for sample in samples) / len(samples),
+                "zero_variance": sum(flat) / len(flat),
+                "example": {"task": items[best // config.group].question.prompt, "plan": texts[best], "reward": rewards[best]},
+            }
+        )
+        return {
+            "prompt_ids": [ids for ids in encoded for _ in range(config.group)],
+            "completion_ids": [sample.tokens for sample in samples],
+            "logprobs": [sample.logprobs for sample in samples],
+            "plan_reward": rewards,
+        }
+
+
+def _reward(prompts: Any, completions: Any, plan_reward: list[float], **_: Any) -> list[float]:
+    return plan_reward
+
+
+def train_grpo(
+    base: CausalModel,
+    model: Any,
+    items: Sequence[Item],
+    *,
+    config: ConductorConfig,
+    folder: Path,
+    run_plans: RunPlans,
+    stop: threading.Event,
+    reporter: Reporter,
+    record: Callable[[dict[str, Any]], None],
+    use_cpu: bool,
+) -> bool:
+    """Train in place; True where it came to its end, False where it was stopped (the next call goes on exactly there)."""
+    batch = config.questions_per_step * config.group
+    args = GRPOConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=min(config.micro_batch, batch),
+        gradient_accumulation_steps=max(1, batch // config.micro_batch),
+        steps_per_generation=max(1, batch // config.micro_batch),
+        num_generations=config.group,
+        num_iterations=config.iterations,
+        max_completion_length=config.max_tokens,
+        max_steps=config.steps * config.iterations,
+        learning_rate=config.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=2,
+        beta=0.0,
+        temperature=config.temperature,
+        shuffle_dataset=not config.contested,
+        logging_steps=1,
+        logging_strategy="steps",
+        save_strategy="no",
+        report_to=[],
+        seed=config.seed,
+        use_cpu=use_cpu,
+        bf16=False,
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        max_grad_norm=1.0,
+    )
+    order = ContestedOrder(len(items), group=config.group, seed=config.seed, contested=config.contested)
+    before = latest(folder)
+    if before is not None:
+        order.restore(json.loads((before / "order.json").read_text(encoding="utf-8")))
+    trainer = _Trainer(
+        model=model,
+        args=args,
+        train_dataset=Dataset.from_list([{"prompt": str(slot)} for slot in range(len(items))]),
+        processing_class=base.tokenizer,
+        reward_funcs=[_reward],
+        rollout_func=Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record),
+        callbacks=[
+            order.saver(folder),
+            SafeCheckpoints(folder, stop, save_every=config.save_every),
+            Progress("grpo", reporter, record),
+        ],
+    )
+    quiet(trainer)
+    trainer.train(resume_from_checkpoint=str(before) if before else None)
+    torch.set_grad_enabled(True)
+    return not stop.is_set()

@@ -1,0 +1,171 @@
+"""A rollout: a plan's text read by the serving parser and run by the serving executor against a live pool.
+
+Replies are cached by the full request, so that the same step of another plan costs nothing. A transport failure is tried again
+and then ends the run: it is never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import orjson
+
+from kubefugu_coordination.clock import Deadline, SystemClock
+from kubefugu_coordination.events import Done, Outcome, StepEnded
+from kubefugu_coordination.job import Job
+from kubefugu_coordination.loop.router import Decision, RouteQuery
+from kubefugu_coordination.workers import RetryPolicy, WorkerSet
+from kubefugu_coordination.workers.cache import ReplyCache
+from kubefugu_coordination.workers.endpoint import KeySource
+from kubefugu_coordination.workflow.diagnosis import LOSSES
+from kubefugu_coordination.workflow.plan import JOIN_WORKER, SELF_WORKER, Plan
+from kubefugu_coordination.workflow.planning import Planning, PlanningRequest
+from kubefugu_coordination.workflow.runner import WorkflowParts, WorkflowRun
+from kubefugu_coordination.workflow.settings import WorkflowSettings
+from kubefugu_coordination.workflow.validate import read_plan
+from kubefugu_core.chat import parse_chat_request
+from kubefugu_core.errors import InvalidPlanError, KubefuguError, NoWorkerAvailableError, UnavailableError, WorkerRefusedError
+from kubefugu_core.pool import WorkerPool
+from kubefugu_trainer.grpo.items import Item
+
+_PATIENT = RetryPolicy(attempts=4, first_wait_s=0.25, max_wait_s=10.0)
+_TRIES = 3
+_WRONG = (WorkerRefusedError, NoWorkerAvailableError)
+"""Errors that are the plan's own: nobody that was offered could do its last step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """What came of one plan."""
+
+    valid: bool
+    codes: tuple[str, ...] = ()
+    """Diagnoses, notes included."""
+    score: float = 0.0
+    """The verifier's score of the answer, 0 to 1."""
+    steps: int = 0
+    calls: int = 0
+    """Worker calls, declined ones included; `@join` calls nobody."""
+    cost_usd: float = 0.0
+    tokens: int = 0
+    """Tokens of all worker calls."""
+    lossy: bool = False
+    """True: the plan loses results (a note of the validator)."""
+    answer: str = ""
+
+
+class _NoRouter:
+    """Steps fail over in the pool's order."""
+
+    async def route(self, query: RouteQuery, *, deadline: Deadline) -> Decision:
+        raise UnavailableError("There is no router in training.")
+
+
+class _Written:
+    """Gives the plan that was written for the request; what the Conductor itself is asked for below it gets one step."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan: Plan | None = plan
+
+    async def plan(self, request: PlanningRequest, *, deadline: Deadline) -> Planning:
+        plan, self._plan = self._plan, None
+        if plan is None:
+            raise InvalidPlanError("Nobody plans below the plan that is being measured.")
+        return Planning(plan=plan, planner="rollout")
+
+
+class PlanRunner:
+    """Runs plans against a pool. `close` when done."""
+
+    def __init__(
+        self, pool: WorkerPool, *, cache: ReplyCache | None = None, keys: KeySource | None = None, timeout_s: float = 120.0
+    ) -> None:
+        self._clock = SystemClock()
+        self._workers = WorkerSet(pool, retry=_PATIENT, cache=cache, keys=keys)
+        self._timeout_s = timeout_s
+
+    async def run_all(self, items: Sequence[Item], texts: Sequence[str], *, at_once: int = 8) -> list[Rollout]:
+        """One rollout for each text, in order. Raises UnavailableError where the pool cannot be reached."""
+        limit = asyncio.Semaphore(at_once)
+
+        async def bounded(item: Item, text: str) -> Rollout:
+            async with limit:
+                return await self.run(item, text)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(bounded(item, text)) for item, text in zip(items, texts, strict=True)]
+        return [task.result() for task in tasks]
+
+    async def run(self, item: Item, text: str) -> Rollout:
+        """Read and execute one plan."""
+        reading = read_plan(text, workers=item.names, max_steps=item.max_steps, narrow=item.narrow)
+        codes = tuple(found.code.value for found in reading.diagnoses)
+        if reading.plan is None:
+            return Rollout(valid=False, codes=codes)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                found = await self._execute(item, reading.plan)
+                break
+            except _WRONG as error:
+                if _unreachable(error) and attempt == _TRIES:
+                    raise
+                if not _unreachable(error):
+                    found = ("", 0, 0.0, 0)
+                    break
+            except KubefuguError:
+                if attempt == _TRIES:
+                    raise
+            await self._clock.sleep(0.5 * attempt)
+        answer, calls, cost_usd, tokens = found
+        return Rollout(
+            valid=True,
+            codes=codes,
+            score=item.question.score(answer) if answer else 0.0,
+            steps=len(reading.plan.steps),
+            calls=calls,
+            cost_usd=cost_usd,
+            tokens=tokens,
+            lossy=any(note.code in LOSSES for note in reading.diagnoses),
+            answer=answer,
+        )
+
+    async def _execute(self, item: Item, plan: Plan) -> tuple[str, int, float, int]:
+        allowed = [name for name in item.names if name not in (JOIN_WORKER, SELF_WORKER)]
+        body = {
+            "model": "fugu-ultra",
+            "messages": [{"role": "user", "content": item.question.prompt}],
+            "temperature": 0,
+            "kubefugu": {"allow": allowed, "max_steps": item.max_steps},
+        }
+        raw = orjson.dumps(body)
+        job = Job(parse_chat_request(raw), f"rollout-{hashlib.sha256(raw).hexdigest()[:24]}", "training", 0)
+        settings = WorkflowSettings(planner_timeout_s=5.0)
+        parts = WorkflowParts(planner=_Written(plan), router=_NoRouter(), settings=settings)
+        deadline = Deadline.after(self._timeout_s, self._clock)
+        run = WorkflowRun(job, pool=self._workers.snapshot(), parts=parts, deadline=deadline)
+        answer, calls = "", 0
+        async with aclosing(run.events()) as events:
+            async for event in events:
+                if isinstance(event, StepEnded) and event.worker != JOIN_WORKER:
+                    calls += 1
+                    if event.outcome is Outcome.FAILED and event.error is not None and _unreachable(event.error):
+                        raise UnavailableError(f"Worker {event.worker} failed: {event.error.message}") from event.error
+                elif isinstance(event, Done):
+                    answer = str(orjson.loads(event.completion_json)["choices"][0]["message"].get("content") or "")
+        spent = run.ledger.spent(answer=None)
+        return answer, calls, spent.cost_usd, spent.prompt_tokens + spent.completion_tokens
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._workers.close()
+
+
+def _unreachable(error: KubefuguError) -> bool:
+    """True: the network's or the server's fault, not the plan's."""
+    if isinstance(error, NoWorkerAvailableError):
+        return any(reason != "WORKER_REFUSED" for reason in error.metadata.values())
+    return not isinstance(error, WorkerRefusedError)

@@ -1,0 +1,191 @@
+"""A whole Conductor run: base model -> format warm start -> GRPO -> held-out comparison -> artifact, report and curves.
+
+Each stage leaves a file when it is done and is skipped when that file is there, so the same command goes on after any end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from kubefugu_core.pool import WorkerPool
+from kubefugu_routing.causal.load import CausalModel
+from kubefugu_trainer.evolution.stopping import RunStoppedError
+from kubefugu_trainer.grpo.cache import FileReplyCache
+from kubefugu_trainer.grpo.config import ConductorConfig
+from kubefugu_trainer.grpo.items import Item, build_items, offered
+from kubefugu_trainer.grpo.measure import measure, paired
+from kubefugu_trainer.grpo.model import load_tensors, load_trainable, write_artifact
+from kubefugu_trainer.grpo.rollouts import PlanRunner, Rollout
+from kubefugu_trainer.grpo.warm_plans import warm_texts
+from kubefugu_trainer.runs.directory import RunDirectory
+from kubefugu_trainer.runs.files import write_json
+from kubefugu_trainer.runs.progress import Reporter
+
+_Result = TypeVar("_Result")
+
+
+class LivePool:
+    """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
+
+    def __init__(self, pool: WorkerPool, cache: FileReplyCache) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
+        self._thread.start()
+        self._runner = self._wait(_make(pool, cache))
+
+    def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def __call__(self, items: Sequence[Item], texts: Sequence[str]) -> list[Rollout]:
+        """Execute plans, in order. Raises what PlanRunner raises."""
+        return self._wait(self._runner.run_all(items, texts))
+
+    def close(self) -> None:
+        """Close connections and end the loop."""
+        self._wait(self._runner.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _make(pool: WorkerPool, cache: FileReplyCache) -> PlanRunner:
+    return PlanRunner(pool, cache=cache)
+
+
+class ConductorRun:
+    """One run in one directory."""
+
+    def __init__(
+        self,
+        config: ConductorConfig,
+        pool: WorkerPool,
+        *,
+        run: RunDirectory,
+        reporter: Reporter,
+        stop: threading.Event,
+        workers: Sequence[str] | None = None,
+        init: Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._run = run
+        self._reporter = reporter
+        self._stop = stop
+        self._workers = offered(pool, workers)
+        self._init = init
+        self._device = device
+        self._threads = threads
+
+    def execute(self) -> Path:
+        """Run what is left to do; returns the artifact. Raises RunStoppedError where a signal ended it at a safe point."""
+        base, model = load_trainable(self._config, device=self._device, threads=self._threads)
+        if self._init is not None:
+            load_tensors(model, self._init, self._config)
+        cache = FileReplyCache(self._run.path / "replies.jsonl")
+        live = LivePool(self._pool, cache)
+        try:
+            before = self._warm(base, model, live)
+            self._grpo(base, model, live)
+            after = self._measured("after", base, model, live)
+        finally:
+            live.close()
+            cache.close()
+        return self._finish(base, model, before, after)
+
+    def _warm(self, base: CausalModel, model: Any, live: LivePool) -> dict[str, Any]:
+        """Warm start and the measurement of what it gives; skipped where both are on disk."""
+        from kubefugu_trainer.grpo.warm import warm_start
+
+        config, done = self._config, self._run.path / "warm.safetensors"
+        if config.warm_examples and not done.is_file():
+            items = build_items(config, self._workers, split="warm", n=config.warm_examples)
+            texts = warm_texts(items, config.seed)
+            folder = self._run.path / "checkpoints" / "warm"
+            ended = warm_start(
+                base,
+                model,
+                items,
+                texts,
+                config=config,
+                folder=folder,
+                stop=self._stop,
+                reporter=self._reporter,
+                record=self._run.metrics.append,
+                use_cpu=self._device == "cpu",
+            )
+            if not ended:
+                raise RunStoppedError("The warm start was stopped; the same command goes on from there.")
+            write_artifact(done, model, base, config, training={"stage": "warm"}, metrics={}, half=False)
+        elif done.is_file():
+            load_tensors(model, done, config)
+        return self._measured("before", base, model, live)
+
+    def _grpo(self, base: CausalModel, model: Any, live: LivePool) -> None:
+        config, done = self._config, self._run.path / "trained.safetensors"
+        if done.is_file():
+            load_tensors(model, done, config)
+            return
+        if not config.steps:
+            return
+        from kubefugu_trainer.grpo.learner import train_grpo
+
+        ended = train_grpo(
+            base,
+            model,
+            build_items(config, self._workers, split="train", n=config.questions),
+            config=config,
+            folder=self._run.path / "checkpoints" / "grpo",
+            run_plans=live,
+            stop=self._stop,
+            reporter=self._reporter,
+            record=self._run.metrics.append,
+            use_cpu=self._device == "cpu",
+        )
+        if not ended:
+            raise RunStoppedError("GRPO was stopped; the same command goes on from its checkpoint.")
+        write_artifact(done, model, base, config, training={"stage": "grpo"}, metrics={}, half=False)
+
+    def _measured(self, name: str, base: CausalModel, model: Any, live: LivePool) -> dict[str, Any]:
+        file = self._run.path / f"held_out_{name}.json"
+        if file.is_file():
+            found: dict[str, Any] = orjson.loads(file.read_bytes())
+            return found
+        items = build_items(self._config, self._workers, split="test", n=self._config.held_out)
+        result = measure(name, base, model, items, config=self._config, run_plans=live, reporter=self._reporter)
+        result["tasks"] = [item.question.prompt for item in items]
+        write_json(file, result)
+        return result
+
+    def _finish(self, base: CausalModel, model: Any, before: dict[str, Any], after: dict[str, Any]) -> Path:
+        from kubefugu_trainer.grpo.plots import write_plots
+
+        config, kinds = self._config, ("greedy", "sampled")
+        figures = ("valid", "reward", "right", "steps", "calls", "lossy")
+        metrics = {
+            kind: {
+                "before": {name: before[kind][name] for name in figures},
+                "after": {name: after[kind][name] for name in figures},
+                "reward_gain": paired(before[kind]["rewards"], after[kind]["rewards"]),
+            }
+            for kind in kinds
+        }
+        records = self._run.metrics.read()
+        flat = [record["zero_variance"] for record in records if record["stage"] == "rollouts"]
+        metrics["zero_variance_groups"] = {"mean": sum(flat) / len(flat), "steps": len(flat)} if flat else {"steps": 0}
+        training = {"algorithm": "grpo", **config.model_dump(mode="json", exclude={"backbone"})}
+        artifact = self._run.artifact
+        digest = write_artifact(artifact, model, base, config, training=training, metrics=metrics)
+        write_plots(self._run.path / "plots", records)
+        write_json(
+            self._run.report,
+            {"algorithm": "grpo", "artifact": artifact.name, "sha256": digest, "held_out": config.held_out, **metrics},
+        )
+        return artifact
