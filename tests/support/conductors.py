@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from kubefugu.conductor.v1 import conductor_pb2_grpc
 from kubefugu_conductor.main import SERVICE
-from kubefugu_conductor.planner import PlannerOptions, PoolPlanner
+from kubefugu_conductor.planner import PoolPlanner
+from kubefugu_conductor.planner_call import PlannerOptions
 from kubefugu_conductor.service import ConductorServicer
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet
 from kubefugu_core.rpc import RpcServer

@@ -8,7 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kubefugu_conductor.planner import PlannerOptions, PoolPlanner
+from kubefugu_conductor.planner import PoolPlanner
+from kubefugu_conductor.planner_call import PlannerOptions
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.events import Parked, PlanFailed, Planned, StepEnded
 from kubefugu_coordination.job import Job

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from kubefugu.conductor.v1 import conductor_pb2, conductor_pb2_grpc
-from kubefugu_conductor.planner import PlannerOptions, PoolPlanner, default_planners
+from kubefugu_conductor.local import load_writer
+from kubefugu_conductor.planner import PoolPlanner, default_planners
+from kubefugu_conductor.planner_call import PlannerOptions
 from kubefugu_conductor.service import ConductorServicer
 from kubefugu_conductor.settings import ConductorSettings
 from kubefugu_coordination.clock import SystemClock
@@ -37,7 +39,9 @@ async def serve(settings: ConductorSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises DataError for a pool that cannot be used."""
     clock = SystemClock()
     pool = load_pool(settings.pool_file)
-    check_planner(pool, settings.planner)
+    local = await asyncio.to_thread(load_writer, settings)
+    if local is None:
+        check_planner(pool, settings.planner)
     workers = WorkerSet(pool, clock=clock, keys=KeySource(keys_dir=settings.keys_dir))
     options = PlannerOptions(
         planner=settings.planner,
@@ -47,12 +51,13 @@ async def serve(settings: ConductorSettings) -> None:
         constrained=settings.constrained,
     )
     server = RpcServer(settings.listen, services=[SERVICE])
-    planner = PoolPlanner(workers.snapshot, options)
+    planner = PoolPlanner(workers.snapshot, options, local=local)
     conductor_pb2_grpc.add_ConductorServiceServicer_to_server(ConductorServicer(planner, clock), server.grpc)
     serve_metrics(settings.metrics_port)
 
     def take_over(changed: WorkerPool) -> None:
-        check_planner(changed, settings.planner)
+        if local is None:
+            check_planner(changed, settings.planner)
         workers.update(changed)
 
     watcher = asyncio.create_task(PoolFile(settings.pool_file, on_change=take_over, clock=clock).watch())

@@ -59,6 +59,7 @@ def read_request(request: pb.PlanRequest) -> PlanningRequest:
         max_output_tokens=request.max_output_tokens,
         memory=request.memory,
         tenant=request.tenant,
+        seed=request.seed if request.HasField("seed") else None,
     )
 
 

@@ -28,6 +28,21 @@ class ConductorSettings(ServiceSettings):
     planner: str = ""
     """Worker that plans where neither the request nor the pool names one. Empty: the first worker that declares jsonSchema and
     is no specialist, else the first one that is no specialist."""
+    model: str = ""
+    """A planner in this process (needs the extra `local`): hub id, directory, GGUF file or a name of `kubefugu models`.
+    It plans where neither request nor pool names a worker; they call it @local."""
+    artifact_url: str = ""
+    """A trained Conductor to put into `model`: a path on this machine, or a URL below an allowed prefix."""
+    artifact_sha256: str = ""
+    """The artifact's checksum; required for a URL."""
+    allowed_uri_prefixes: tuple[str, ...] = ()
+    """URL prefixes that artifacts may come from, as a JSON array."""
+    device: str = "cpu"
+    """Device of the planner in this process: cpu, cuda, cuda:N or auto."""
+    dtype: str = "auto"
+    """Its weights: float32, bfloat16 or auto (bfloat16 on a GPU)."""
+    threads: int = 0
+    """Its threads; 0: torch's default."""
     listen: str = "127.0.0.1:50053"
     """host:port or unix:/path."""
     max_output_tokens: int = 1024

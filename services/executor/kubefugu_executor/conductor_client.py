@@ -33,6 +33,7 @@ def request_of(request: PlanningRequest) -> pb.PlanRequest:
         tenant=request.tenant,
         denied=list(request.denied),
         memory=request.memory,
+        seed=None if request.seed is None else request.seed & 0x7FFF_FFFF_FFFF_FFFF,
     )
 
 

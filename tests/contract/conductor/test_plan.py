@@ -14,7 +14,8 @@ from support.upstream import Script, Upstream, until
 
 from kubefugu.conductor.v1 import conductor_pb2 as pb
 from kubefugu.conductor.v1 import conductor_pb2_grpc
-from kubefugu_conductor.planner import PlannerOptions, PoolPlanner
+from kubefugu_conductor.planner import PoolPlanner
+from kubefugu_conductor.planner_call import PlannerOptions
 from kubefugu_conductor.service import ConductorServicer
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet
 from kubefugu_core.errors import (

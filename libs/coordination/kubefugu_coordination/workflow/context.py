@@ -103,6 +103,7 @@ class FlowContext:
             allow_recursion=self.meter.may_recurse(depth),
             memory=self.memory,
             tenant=self.job.tenant,
+            seed=_seed_of(self.job.chat.body),
         )
 
     def _offered(self) -> list[OfferedWorker]:
@@ -137,6 +138,11 @@ class FlowContext:
         except KubefuguError:
             return []
         return [score.worker for score in decision.workers if score.trained]
+
+
+def _seed_of(body: Mapping[str, Any]) -> int | None:
+    seed = body.get("seed")
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
 def _planned(planning: Planning, *, path: str, duration_ms: float) -> Planned:

@@ -33,6 +33,8 @@ class PlanningRequest:
     memory: str = ""
     """Tool calls of earlier workflows of the conversation, as text."""
     tenant: str = ""
+    seed: int | None = None
+    """Seed of the planner's sampling; None: the planner's own choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class PlanRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DENIED_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     messages_json: _builtins.bytes
     """Messages of the OpenAI chat request as a JSON array."""
     planner: _builtins.str
@@ -45,6 +46,8 @@ class PlanRequest(_message.Message):
     tenant: _builtins.str
     memory: _builtins.str
     """Tool calls of earlier workflows of the conversation, as text. Empty: none."""
+    seed: _builtins.int
+    """Seed of the planner's sampling. Absent: the planner's own choice."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanWorker]:
         """The workers offered to the planner, in the order of their ids."""
@@ -65,12 +68,15 @@ class PlanRequest(_message.Message):
         tenant: _builtins.str = ...,
         denied: _abc.Iterable[_builtins.str] | None = ...,
         memory: _builtins.str = ...,
+        seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_recursion", b"allow_recursion", "denied", b"denied", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "memory", b"memory", "messages_json", b"messages_json", "planner", b"planner", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "allow_recursion", b"allow_recursion", "denied", b"denied", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "memory", b"memory", "messages_json", b"messages_json", "planner", b"planner", "seed", b"seed", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___PlanRequest: _TypeAlias = PlanRequest  # noqa: Y015
 
