@@ -65,3 +65,9 @@ def first_failing(findings: Sequence[Finding]) -> Finding | None:
             if finding.status == wanted:
                 return finding
     return None
+
+
+def is_told(body: Body) -> bool:
+    """True where the status speaks of the object as it is: conditions are set, and for this generation of the spec."""
+    status = body.get("status") or {}
+    return bool(status.get("conditions")) and status.get("observedGeneration") == body["metadata"].get("generation")

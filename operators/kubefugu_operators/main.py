@@ -67,7 +67,9 @@ def pod_defaults(settings: OperatorSettings) -> PodDefaults:
     """Additions to the pods of runs, from the chart's file."""
     told: dict[str, Any] = {}
     if settings.trainer_pod_file is not None:
-        told = yaml.safe_load(settings.trainer_pod_file.read_text(encoding="utf-8")) or {}
+        document = yaml.safe_load(settings.trainer_pod_file.read_text(encoding="utf-8")) or {}
+        # A template leaves keys without a value behind; they mean nothing.
+        told = {key: value for key, value in document.items() if value is not None}
     return PodDefaults(
         image=settings.trainer_image,
         image_pull_policy=told.get("imagePullPolicy", "IfNotPresent"),

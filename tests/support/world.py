@@ -50,6 +50,9 @@ class _Answers:
     def answers(self, owner: Ref) -> Mapping[str, Any]:
         return {name: self._answer(owner, name) for name in self._targets.get(owner, {})}
 
+    def unanswered(self, owner: Ref) -> bool:
+        return False
+
     def forget(self, owner: Ref) -> None:
         self._targets.pop(owner, None)
 

@@ -79,4 +79,6 @@ class PolicyObserved:
     router_pods: tuple[Body, ...] = ()
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """Answers by pod name; pods that have not been asked yet are missing."""
+    unanswered: bool = False
+    """No router has answered since this operator began to ask."""
     counters: ExecutorCounts = field(default_factory=dict)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from kubefugu_operators import names
 from kubefugu_operators.cluster.objects import Api, Body, Ref, ref_of
+from kubefugu_operators.conditions import is_told
 from kubefugu_operators.plan import Plan, Refusals
 from kubefugu_operators.routingpolicy.observed import PolicyObserved, RouterView
 from kubefugu_operators.routingpolicy.peers import ExecutorView, PeerTarget
@@ -55,11 +56,14 @@ class RoutingPolicyReconciler:
             children={ref_of(found): found for found in maps},
             router_pods=tuple(routers),
             routers={pod: view for pod, view in self._routers.answers(ref).items() if pod in alive},
+            unanswered=self._routers.unanswered(ref),
             counters={pod: view.counts for pod, view in counted.items() if view.counts is not None},
         )
 
     def decide(self, observed: PolicyObserved, refusals: Refusals) -> Plan:
-        """Pure."""
+        """Pure. After a restart, what the status says stands until the first routers answer."""
+        if observed.unanswered and is_told(observed.body):
+            return Plan()
         return reconcile(observed, refusals, self._settings)
 
     def forget(self, ref: Ref) -> None:

@@ -62,6 +62,10 @@ class Observations(Generic[T, R]):
         """Last answers by target name; targets that have not answered yet are missing."""
         return dict(self._answers.get(owner, {}))
 
+    def unanswered(self, owner: Ref) -> bool:
+        """True where the owner's targets have been asked for the first time and none has answered yet."""
+        return bool(self._targets.get(owner)) and not self._answers.get(owner)
+
     def forget(self, owner: Ref) -> None:
         """Stop asking."""
         self._targets.pop(owner, None)

@@ -68,7 +68,15 @@ def condition(observed: RunObserved, spec: TrainingRunSpec, state: JobState) -> 
 def _needed(observed: RunObserved, spec: TrainingRunSpec, state: JobState) -> bool:
     if not spec.evaluators.replicas or spec.suspend or state.phase not in (JobPhase.WAITING, JobPhase.RUNNING):
         return False
-    return observed.view is None or observed.view.state not in _OVER
+    return _driver_state(observed) not in _OVER
+
+
+def _driver_state(observed: RunObserved) -> str:
+    """What the driver said last; the status remembers it where the driver can't be asked now."""
+    if observed.view is not None and observed.view.state:
+        return observed.view.state
+    told = (observed.body.get("status") or {}).get("progress") or {}
+    return str(told.get("state", "")).lower()
 
 
 def _current(observed: RunObserved) -> Body | None:

@@ -55,6 +55,8 @@ class RunObserved:
     """The evaluators' pods."""
     view: RunView | None = None
     """Last answer of the driver."""
+    unanswered: bool = False
+    """The driver has not answered since this operator began to ask."""
     collected: Collected | None = None
     """The artifact, where the driver has one and it is not stored yet."""
     policy: Body | None = None

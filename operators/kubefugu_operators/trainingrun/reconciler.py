@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kubefugu_operators import names
 from kubefugu_operators.cluster.objects import Api, Body, Ref, ref_of
+from kubefugu_operators.conditions import is_told
 from kubefugu_operators.plan import Plan, Refusals
 from kubefugu_operators.runtime.observations import Observations
 from kubefugu_operators.trainingrun import objects, stages
@@ -61,7 +62,9 @@ class TrainingRunReconciler:
         return await self._ask(ref, observed)
 
     def decide(self, observed: RunObserved, refusals: Refusals) -> Plan:
-        """Pure."""
+        """Pure. After a restart, what the status says stands until the driver answers."""
+        if observed.unanswered and is_told(observed.body):
+            return Plan()
         return reconcile(observed, refusals, self._settings)
 
     def forget(self, ref: Ref) -> None:
@@ -94,7 +97,7 @@ class TrainingRunReconciler:
         uid = observed.pods[-1]["metadata"]["uid"] if observed.pods else ""
         self._views.watch(ref, {"driver": DriverTarget(address, uid)} if address else {})
         view = self._views.answers(ref).get("driver")
-        observed = replace(observed, view=view)
+        observed = replace(observed, view=view, unanswered=self._views.unanswered(ref))
         stored = observed.child("ConfigMap", objects.artifact_name(ref.name))
         if view is None or view.state != "succeeded" or stored is not None or not address:
             return observed

@@ -44,5 +44,7 @@ class PoolObserved:
     """Executor pods that mount this pool."""
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """Last probes by worker name."""
+    unanswered: bool = False
+    """No probe has answered since this operator began to ask."""
     policy: Body | None = None
     """The referenced RoutingPolicy."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kubefugu_core.pool import WorkerPoolSpec
 from kubefugu_operators import names
 from kubefugu_operators.cluster.objects import Api, Body, Ref, ref_of
+from kubefugu_operators.conditions import is_told
 from kubefugu_operators.plan import Plan, Refusals
 from kubefugu_operators.runtime.observations import Observations
 from kubefugu_operators.workerpool import objects
@@ -51,11 +52,14 @@ class WorkerPoolReconciler:
             pods=tuple(pods),
             executors=tuple(executors),
             probes=self._probes.answers(ref),
+            unanswered=self._probes.unanswered(ref),
             policy=policy or None,
         )
 
     def decide(self, observed: PoolObserved, refusals: Refusals) -> Plan:
-        """Pure."""
+        """Pure. After a restart, what the status says stands until the first probes answer."""
+        if observed.unanswered and is_told(observed.body):
+            return Plan()
         return reconcile(observed, refusals)
 
     def forget(self, ref: Ref) -> None:

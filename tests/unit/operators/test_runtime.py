@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from support.fakeapi import FakeApi
 
 from kubefugu_operators.cluster.objects import ApiError, Body, Ref
+from kubefugu_operators.main import pod_defaults
 from kubefugu_operators.names import owner_label
 from kubefugu_operators.plan import Plan, Refusals
 from kubefugu_operators.runtime.engine import Engine
@@ -18,6 +20,7 @@ from kubefugu_operators.runtime.metrics import Metrics
 from kubefugu_operators.runtime.observations import Observations
 from kubefugu_operators.runtime.queue import WorkQueue
 from kubefugu_operators.runtime.watching import owners
+from kubefugu_operators.settings import OperatorSettings
 
 A, B = Ref("WorkerPool", "ns", "a"), Ref("WorkerPool", "ns", "b")
 
@@ -240,3 +243,31 @@ def test_owners_of_an_event() -> None:
     labels = {owner_label("RoutingPolicy"): "main"}
     found = set(owners("ns", {"ownerReferences": [reference, foreign], "labels": labels}))
     assert found == {Ref("TrainingRun", "ns", "r"), Ref("RoutingPolicy", "ns", "main")}
+
+
+def test_additions_to_the_pods_of_runs_may_be_left_empty(tmp_path: Path) -> None:
+    """What the chart's template renders where its values are empty."""
+    file = tmp_path / "pod.yaml"
+    file.write_text("user: 7\ninitContainers:\nvolumes: [{name: models, emptyDir: {}}]\npod:\n")
+    found = pod_defaults(OperatorSettings(trainer_pod_file=file))
+    assert (found.user, found.init_containers, found.pod) == (7, (), {})
+    assert found.volumes == ({"name": "models", "emptyDir": {}},)
+
+
+async def test_first_answers_are_awaited_after_a_start() -> None:
+    release = asyncio.Event()
+
+    async def ask(target: str) -> int:
+        await release.wait()
+        return 1
+
+    seen: Observations[str, int] = Observations(ask, interval_s=60, on_change=lambda _: None, changed=lambda a, b: a != b)
+    assert not seen.unanswered(A), "nothing is asked: there is nothing to wait for"
+    seen.watch(A, {"x": "t"})
+    assert seen.unanswered(A)
+    release.set()
+    async with asyncio.timeout(5):
+        while seen.unanswered(A):
+            await asyncio.sleep(0.005)
+    assert seen.answers(A) == {"x": 1}
+    await seen.close()
