@@ -44,7 +44,7 @@ def _lower_right(new: int, total: int, device: torch.device, dtype: torch.dtype)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention of the last tokens of n sequences of equal lengths: (n, heads, new, head_dim) over (n, kv heads, total, ...)."""
+    """Attention of the last tokens of n equally long sequences: (n, heads, new, head_dim) over (n, kv heads, total, ...)."""
     new, total = query.shape[2], key.shape[2]
     if query.dtype is torch.bfloat16 and query.device.type == "cpu" and new * total <= _PRODUCT_SCORES:
         return _products(query, key, value, scale)
