@@ -9,8 +9,9 @@ from kubefugu_core.errors import DataError
 from kubefugu_trainer.supervised.basis import fit_basis
 from kubefugu_trainer.supervised.config import SupervisedConfig
 from kubefugu_trainer.supervised.fit import Schedule, Setting, _Training, expected_reward, fit_kl, fit_ridge
-from kubefugu_trainer.supervised.search import calibrate, choose, final_head, fit_fold, make_folds
-from kubefugu_trainer.supervised.targets import rewards, targets
+from kubefugu_trainer.supervised.folds import LeastSquares, Problem, fit_kl_fold, fit_least_squares, make_folds
+from kubefugu_trainer.supervised.search import Choice, calibrate, choose, choose_mix, final_head
+from kubefugu_trainer.supervised.targets import clusters, kind_means, rewards, targets
 
 RNG = np.random.default_rng(0)
 
@@ -32,7 +33,9 @@ def test_the_basis_standardises_and_folds_back_exactly() -> None:
     basis = fit_basis(features)
     z = basis.encode(features)
     assert z.shape == (500, 25)
-    np.testing.assert_allclose(z[:, :-1].std(axis=0), 1, atol=0.05)
+    covariance = np.cov(z[:, :-1].T, bias=True)
+    assert np.trace(covariance) == pytest.approx(24, rel=0.05)  # each feature counts once
+    np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0, atol=0.05)  # principal axes
     np.testing.assert_allclose(z[:, -1], 1, atol=0.05)
     assert basis.constant_error < 0.02
     weights = RNG.normal(size=(4, 25))
@@ -122,15 +125,49 @@ def test_the_best_epoch_is_kept_and_fits_stop_early() -> None:
     assert float(again[0]) == pytest.approx(fitted.validation[0], abs=1e-5)
 
 
-def test_ridge_solves_its_normal_equations() -> None:
+def test_ridge_solves_its_normal_equations_for_several_targets_and_penalties() -> None:
     features, scores = _world(n=300)
     z = fit_basis(features).encode(features)
-    (weights,) = fit_ridge(z, scores, [0.2])
-    centred = scores - scores.mean(axis=1, keepdims=True)
     mask = np.ones(z.shape[1])
     mask[-1] = 0
-    gradient = (z @ weights.T - centred).T @ z / len(z) + 0.2 * weights * mask
-    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+    other = scores[:, ::-1] ** 2
+    for target, path in zip((scores, other), fit_ridge(z, [scores, other], [0.2, 3.0]), strict=True):
+        centred = target - target.mean(axis=1, keepdims=True)
+        for penalty, weights in zip((0.2, 3.0), path, strict=True):
+            gradient = (z @ weights.T - centred).T @ z / len(z) + penalty * weights * mask
+            np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
+def test_shifts_make_their_directions_dear() -> None:
+    features, _ = _world(n=400, d=12)
+    direction = np.linalg.qr(RNG.normal(size=(12, 12)))[0][0] * 3
+    shifts = np.outer(RNG.normal(size=50), direction)
+    plain, steady = fit_basis(features), fit_basis(features, shifts=shifts, strength=30.0)
+    moved = [np.linalg.norm((basis.matrix @ direction)[:-1]) for basis in (plain, steady)]
+    assert moved[1] < 0.3 * moved[0]
+    np.testing.assert_allclose(plain.constant, steady.constant)
+
+
+def test_means_of_kinds_are_drawn_to_the_overall_mean_where_a_kind_is_rare() -> None:
+    reward = np.array([[1.0, 0.0]] * 90 + [[0.0, 1.0]] * 10)
+    means = kind_means(reward, ["common"] * 90 + ["rare"] * 10)
+    np.testing.assert_allclose(means[0], [99 / 100, 1 / 100])
+    np.testing.assert_allclose(means[-1], [9 / 20, 11 / 20])
+
+
+def test_clusters_find_groups_of_features() -> None:
+    centres = RNG.normal(size=(2, 10)) * 5
+    kinds = np.arange(300) % 2
+    found = np.array(clusters(centres[kinds] + RNG.normal(size=(300, 10)), seed=0))
+    pure = [max(np.mean(kinds[found == label]), 1 - np.mean(kinds[found == label])) for label in set(found.tolist())]
+    assert min(pure) == 1.0
+
+
+def test_small_tables_get_smaller_batches_and_as_many_steps() -> None:
+    schedule = Schedule(epochs=40, batch_rows=128, patience=6, least_steps=600)
+    assert schedule.for_rows(5000) == schedule
+    small = schedule.for_rows(80)
+    assert (small.batch_rows, small.epochs, small.patience) == (10, 75, 12)
 
 
 def test_folds_cover_all_rows_once_keep_equal_texts_together_and_spread_labels() -> None:
@@ -143,24 +180,90 @@ def test_folds_cover_all_rows_once_keep_equal_texts_together_and_spread_labels()
         assert sum(groups[i] == "b" for i in fold) == 10
 
 
-def test_cross_validation_finds_a_head_far_above_the_best_single_worker() -> None:
+def _problem(features: np.ndarray, scores: np.ndarray, groups: tuple[str, ...] | None = None, shifted: int = 0) -> Problem:
+    rng = np.random.default_rng(8)
+    shifts = 0.05 * rng.normal(size=(shifted, features.shape[1])) * features.std(axis=0)
+    return Problem(
+        features=features,
+        reward=scores,
+        groups=groups,
+        shifted_rows=np.arange(shifted),
+        shifts=shifts.astype(np.float32),
+        seed=1,
+    )
+
+
+def _fitted(problem: Problem, config: SupervisedConfig) -> tuple[np.ndarray, Choice, list[LeastSquares]]:
+    parts = make_folds(range(len(problem.reward)), problem.groups, folds=config.folds, rng=np.random.default_rng(0))
+    strengths = config.strengths if len(problem.shifted_rows) else (0.0,)
+    found = {s: [fit_least_squares(problem, valid, s) for valid in parts] for s in strengths}
+    mix, table, tried = choose_mix(problem, found)
+    kl = [fit_kl_fold(problem, valid, mix, config, rng=np.random.default_rng(i)) for i, valid in enumerate(parts)]
+    choice = choose(problem, mix, found[mix.strength], kl, config, table=table, tried=tried)
+    return final_head(problem, found[mix.strength], kl, choice), choice, found[mix.strength]
+
+
+CONFIG = SupervisedConfig(data="", backbone="", epochs=15, taus=(0.1, 1.0), penalties=(1e-3, 1e-1), folds=3)
+
+
+@pytest.mark.parametrize("shifted", [0, 60])
+def test_cross_validation_finds_a_head_far_above_the_best_single_worker(shifted: int) -> None:
     features, scores = _world(n=900)
-    config = SupervisedConfig(data="", backbone="", epochs=15, taus=(0.1, 1.0), penalties=(1e-3, 1.0), folds=3)
-    train = np.arange(600)
-    folds = [
-        fit_fold(features[train], scores[train], valid, config, rng=np.random.default_rng(i))
-        for i, valid in enumerate(make_folds(range(600), None, folds=3, rng=np.random.default_rng(0)))
-    ]
-    choice = choose(features[train], scores[train], folds, config)
-    head = final_head(features[train], folds, choice)
+    head, choice, _ = _fitted(_problem(features[:600], scores[:600], shifted=shifted), CONFIG)
     assert head.shape == (4, 24)
     assert head.dtype == np.float32
-    picked = (features[600:] @ head.T).argmax(axis=1)
-    got = scores[600:][np.arange(300), picked].mean()
-    assert got > 0.8 * scores[600:].max(axis=1).mean()
+    got = scores[600:][np.arange(300), (features[600:] @ head.T).argmax(axis=1)].mean()
+    assert got > 0.88 * scores[600:].max(axis=1).mean()  # each score is flipped with a chance of 5 %
     assert got > scores[600:].mean(axis=0).max() + 0.3
-    assert choice.reward == max(float(row["reward"]) for row in choice.table)
-    assert {row["kind"] for row in choice.table} == {"kl", "ridge", "blend"}
+    assert choice.reward >= choice.single_reward + 0.3
+    assert {"kl", "ridge", "mix", "blend", "margin", "strength", "best single"} <= {str(row["kind"]) for row in choice.table}
+    assert (choice.same_route is None) == (shifted == 0)
+
+
+def test_kl_is_trained_to_the_end_on_a_small_table() -> None:
+    """A configured number of epochs that is far too few on a small table must not be felt."""
+    features, scores = _world(n=700)
+    problem = _problem(features[:150], scores[:150])
+    parts = make_folds(range(150), None, folds=3, rng=np.random.default_rng(0))
+    mix, _, _ = choose_mix(problem, {0.0: [fit_least_squares(problem, valid, 0.0) for valid in parts]})
+    rewards = []
+    for epochs in (5, 600):
+        config = CONFIG.model_copy(update={"epochs": epochs, "penalties": (1e-2,)})
+        kl = [fit_kl_fold(problem, valid, mix, config, rng=np.random.default_rng(i)) for i, valid in enumerate(parts)]
+        heads = np.mean([fold.heads for fold in kl], axis=0)
+        rewards.append([scores[150:][np.arange(550), (features[150:] @ head.T).argmax(axis=1)].mean() for head in heads])
+    np.testing.assert_allclose(rewards[0], rewards[1], atol=0.03)
+    assert min(rewards[0]) > scores[150:].mean(axis=0).max() + 0.05
+
+
+def test_labels_of_training_rows_lower_the_noise_of_few_rewards() -> None:
+    rng = np.random.default_rng(5)
+    kind = rng.integers(6, size=900)
+    features = (1.2 * rng.normal(size=(6, 120))[kind] + 2 * rng.normal(size=(900, 120)) + 10).astype(np.float32)
+    chance = np.where(np.arange(6) == kind[:, None], 0.8, 0.5)
+    scores = (rng.random((900, 6)) < chance).astype(np.float64)
+    worth = []
+    for groups in (tuple(f"kind {k}" for k in kind[:300]), None):
+        head, choice, _ = _fitted(_problem(features[:300], scores[:300], groups), CONFIG)
+        worth.append(chance[300:][np.arange(600), (features[300:] @ head.T).argmax(axis=1)].mean())
+        assert groups is None or choice.mix.share > 0
+    assert worth[0] > worth[1] + 0.03
+
+
+def test_without_a_signal_the_router_is_not_worse_than_the_best_single_worker() -> None:
+    chance = np.array([0.6, 0.5, 0.45, 0.3])
+    lost = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        features = (rng.normal(size=(1200, 30)) + 5).astype(np.float32)
+        scores = (rng.random((200, 4)) < chance).astype(np.float64)
+        head, choice, _ = _fitted(_problem(features[:200], scores), CONFIG)
+        picked = (features[200:] @ head.T).argmax(axis=1)
+        lost.append(chance[int(scores.mean(axis=0).argmax())] - chance[picked].mean())
+        if choice.kind == "best single":
+            assert set(picked.tolist()) == {choice.best}
+    assert np.mean(lost) < 0.01
+    assert max(lost) < 0.06  # less than one standard error of 100 held-out rows
 
 
 def test_calibration_finds_the_scale_that_the_logits_lack() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kubefugu_trainer.commands.options import Data, Progress, Seed, Threads, Workers, names
+from kubefugu_trainer.commands.options import Data, Dtype, Progress, Seed, Threads, Workers, names
 
 
 def evaluate(
@@ -22,6 +22,7 @@ def evaluate(
     ] = None,
     robustness: Annotated[int, typer.Option("--robustness", min=0, help="Questions that are disturbed; 0: none.")] = 200,
     seed: Seed = 42,
+    dtype: Dtype = "auto",
     threads: Threads = 0,
     progress: Progress = "auto",
 ) -> None:
@@ -48,8 +49,14 @@ def evaluate(
     table = read_table(data)
     for sentence in table.notes:
         says.note(sentence)
+    # What was trained is what is measured; a head that does not say was trained in float32.
+    told = str(loaded.training.get("feature_dtype", "float32")) if dtype == "auto" else dtype
     source = FeatureSource(
-        backbone or backbone_reference(loaded), root=cache_home() / "features", reporter=says, threads=threads or None
+        backbone or backbone_reference(loaded),
+        root=cache_home() / "features",
+        reporter=says,
+        threads=threads or None,
+        dtype=told,
     )
     config = EvaluationConfig(split=split, seed=seed, robustness_rows=robustness)
     figures = Evaluation(file, table, source=source, config=config, reporter=says, workers=names(workers)).figures()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kubefugu_trainer.commands.options import Data, Progress, Seed, Threads, Workers, names, numbers
+from kubefugu_trainer.commands.options import Data, Dtype, Progress, Seed, Threads, Workers, names, numbers
 
 
 def supervised(
@@ -24,6 +24,7 @@ def supervised(
     cost_weight: Annotated[
         float, typer.Option("--cost-weight", min=0.0, help="Score that the dearest worker's cost is worth.")
     ] = 0.0,
+    dtype: Dtype = "auto",
     threads: Threads = 0,
     progress: Progress = "auto",
 ) -> None:
@@ -67,7 +68,7 @@ def supervised(
     for sentence in table.notes:
         says.note(sentence)
     training_rows(table)  # refused before a backbone is loaded
-    source = FeatureSource(backbone, root=cache_home() / "features", reporter=says, threads=threads or None)
+    source = FeatureSource(backbone, root=cache_home() / "features", reporter=says, threads=threads or None, dtype=dtype)
     frozen = {
         **config.model_dump(mode="json", exclude={"data", "backbone"}),
         "algorithm": "supervised",

@@ -1,4 +1,4 @@
-"""Harmless damage to a question: typing errors and stray white space. A router should not change its mind over it."""
+"""Harmless changes to a question: typing errors, stray white space, other words. A router should not change its mind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEIGHBOURS = {
     "g": "fht", "h": "gjy", "j": "hku", "k": "jli", "l": "kop", "z": "xa", "x": "zcs",
     "c": "xvd", "v": "cbf", "b": "vng", "n": "bmh", "m": "nj",
 }  # fmt: skip
-KINDS = ("typos", "whitespace")
+KINDS = ("typos", "whitespace", "paraphrase")
 _TYPO_WORDS = 0.08
 """Share of words that get a typing error, one at least."""
 
@@ -58,8 +58,39 @@ def whitespace(text: str, rng: np.random.Generator) -> str:
     return " " * int(rng.integers(0, 3)) + "".join(loose) + " " * int(rng.integers(0, 2)) + "\n"
 
 
+_LEADS = (
+    "Please answer this: ",
+    "I have a question. ",
+    "Here is a task for you. ",
+    "Could you help me with this? ",
+    "Question: ",
+)
+_TAILS = ("", "", " Thank you!", "\nPlease think about it carefully.", "\nThanks in advance.")
+_SAME = {
+    "what is": "what's", "calculate": "compute", "compute": "work out", "find": "determine", "determine": "find",
+    "how many": "what number of", "which of the following": "which one of these", "choose": "pick", "select": "choose",
+    "tell me": "let me know", "explain": "describe", "solve": "work out", "write": "give", "following": "below",
+    "correct": "right", "large": "big", "begin": "start", "person": "individual", "children": "kids",
+}  # fmt: skip
+_SAME_PATTERN = re.compile(r"\b(" + "|".join(sorted(_SAME, key=len, reverse=True)) + r")\b", re.IGNORECASE)
+
+
+def paraphrase(text: str, rng: np.random.Generator) -> str:
+    """Put a polite opening before the question, maybe a close behind it, and say some words in another way."""
+
+    def other(match: re.Match[str]) -> str:
+        word = match.group()
+        if rng.random() < 0.3:
+            return word
+        said = _SAME[word.lower()]
+        return said[0].upper() + said[1:] if word[0].isupper() else said
+
+    lead, tail = _LEADS[int(rng.integers(len(_LEADS)))], _TAILS[int(rng.integers(len(_TAILS)))]
+    return lead + _SAME_PATTERN.sub(other, text) + tail
+
+
 def disturb(messages: Messages, kind: str, rng: np.random.Generator) -> Messages:
     """The conversation with its last message damaged; `kind` is one of KINDS."""
-    change = {"typos": typos, "whitespace": whitespace}[kind]
+    change = {"typos": typos, "whitespace": whitespace, "paraphrase": paraphrase}[kind]
     role, text = messages[-1]
     return (*messages[:-1], (role, change(text, rng)))

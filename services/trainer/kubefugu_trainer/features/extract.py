@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kubefugu_core.errors import InvalidRequestError
@@ -17,6 +18,8 @@ from kubefugu_trainer.features.store import FeatureStore, text_key
 from kubefugu_trainer.outcomes.table import Messages
 from kubefugu_trainer.runs.progress import Reporter
 
+AUTO = "auto"
+"""dtype: bfloat16 where the processor multiplies it in hardware (twice as fast as float32 or more), else float32."""
 MAX_TOKENS = 2048
 """Length limit of a transcript in features: the router's default (max_input_tokens)."""
 _STEP_TOKENS = 1024
@@ -25,6 +28,17 @@ _SAVE_EVERY = 64
 _PREFIX_CACHE_BYTES = 256 << 20
 """Enough to keep what all texts of a format begin with (the dispatcher prompt): it is computed once."""
 FloatArray = NDArray[np.float32]
+
+
+def feature_dtype(wanted: str = AUTO) -> str:
+    """The dtype that features are computed in. Raises InvalidRequestError for an unknown one."""
+    if wanted not in (AUTO, "float32", "bfloat16"):
+        raise InvalidRequestError(f"--dtype takes auto, float32 or bfloat16, not {wanted!r}.", field="dtype")
+    if wanted != AUTO:
+        return wanted
+    flags = torch.backends.cpu.get_cpu_capability()
+    hardware = any(getattr(torch.cpu, f"_is_{name}_supported", lambda: False)() for name in ("avx512_bf16", "amx_tile"))
+    return "bfloat16" if hardware and flags != "DEFAULT" else "float32"
 
 
 class FeatureSource:
@@ -37,11 +51,12 @@ class FeatureSource:
         root: Path,
         reporter: Reporter,
         threads: int | None = None,
+        dtype: str = "float32",
         load: Callable[..., Backbone] = load_backbone,
         max_tokens: int = MAX_TOKENS,
     ) -> None:
         """`ref`: hub id, directory, GGUF file or catalogue name. `root`: folder of feature caches."""
-        self.backbone = load(ref, threads=threads)
+        self.backbone = load(ref, threads=threads, dtype=feature_dtype(dtype))
         self._engine: Engine | None = None
         self._root = root
         self._reporter = reporter

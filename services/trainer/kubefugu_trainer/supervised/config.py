@@ -9,8 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from kubefugu_trainer.supervised.fit import Schedule, Setting
 
 TAUS = (0.05, 0.15, 0.4, 1.0)
-PENALTIES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-RIDGE_PENALTIES = tuple(float(10.0**e) for e in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5))
+PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+RIDGE_PENALTIES = tuple(float(10.0**e) for e in (-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3))
+"""Penalties of least squares; at the largest one only the workers' means are left."""
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the mean over a kind in a target that are tried; none at all is tried, too."""
+STRENGTHS = (0.0, 3.0, 30.0)
+"""How dear it is made to rely on what moves with a question's wording."""
 
 
 class SupervisedConfig(BaseModel):
@@ -44,8 +49,14 @@ class SupervisedConfig(BaseModel):
     """Epochs without progress after which a fit stops."""
     cost_weight: float = Field(default=0.0, ge=0)
     """How much of a score the dearest worker's mean cost is worth; 0: costs don't count."""
-    format_rows: int = Field(default=1500, ge=50)
+    format_rows: int = Field(default=600, ge=50)
     """Training rows on which `auto` compares the formats."""
+    wording_rows: int = Field(default=150, ge=0)
+    """Training rows of which disturbed wordings are read, so that the head does not rely on wording; 0: none."""
+    strengths: tuple[float, ...] = Field(default=STRENGTHS, min_length=1)
+    """How much it is penalised to rely on wording; the steadiest that costs no reward is taken."""
+    least_steps: int = Field(default=600, ge=0)
+    """Optimiser steps that a KL fit may take in any case: a small table's epochs are few steps."""
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -56,5 +67,9 @@ class SupervisedConfig(BaseModel):
     def schedule(self) -> Schedule:
         """Schedule of each fit."""
         return Schedule(
-            epochs=self.epochs, batch_rows=self.batch_rows, learning_rate=self.learning_rate, patience=self.patience
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            learning_rate=self.learning_rate,
+            patience=self.patience,
+            least_steps=self.least_steps,
         )

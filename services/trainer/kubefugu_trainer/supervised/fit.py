@@ -7,7 +7,7 @@ the data trains all of them: weights are (S, L, k) for S settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,14 @@ class Schedule:
     """Of Adam, with cosine decay to a tenth."""
     patience: int = 6
     """Epochs without a better validation figure after which a setting stops."""
+    least_steps: int = 0
+    """Steps of the optimiser that a fit may take in any case: a small table's epochs are few steps."""
+
+    def for_rows(self, rows: int) -> Schedule:
+        """The same for a table of so many rows: smaller batches and more epochs where it is small; patience in proportion."""
+        batch = max(1, min(self.batch_rows, -(-rows // 8)))
+        epochs = max(self.epochs, -(-self.least_steps // -(-rows // batch)))
+        return replace(self, batch_rows=batch, epochs=epochs, patience=-(-self.patience * epochs // self.epochs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,14 @@ def fit_kl(
     *,
     schedule: Schedule,
     rng: np.random.Generator,
+    start: FloatArray | None = None,
 ) -> Fitted:
     """Minimise KL(p || pi) + penalty for every setting, stopping each where the validation rows' expected reward is best.
 
-    `train` and `valid` are (coordinates (n, k), rewards (n, L)); `targets` holds (n, L) for each setting.
+    `train` and `valid` are (coordinates (n, k), rewards (n, L)); `targets` holds (n, L) for each setting. `start`: weights
+    (S, L, k) to begin with; None: zero.
     """
-    state = _Training(train[0], targets, settings, schedule)
+    state = _Training(train[0], targets, settings, schedule, start)
     z_valid = torch.from_numpy(valid[0]).float()
     reward_valid = torch.from_numpy(valid[1]).float()
     best = torch.full((len(settings),), -torch.inf)
@@ -94,12 +104,20 @@ def expected_reward(weights: Tensor, z: Tensor, reward: Tensor) -> Tensor:
 class _Training:
     """Weights, optimiser and batches of one fit."""
 
-    def __init__(self, z: FloatArray, targets: Sequence[FloatArray], settings: Sequence[Setting], schedule: Schedule) -> None:
+    def __init__(
+        self,
+        z: FloatArray,
+        targets: Sequence[FloatArray],
+        settings: Sequence[Setting],
+        schedule: Schedule,
+        start: FloatArray | None = None,
+    ) -> None:
         self._z = torch.from_numpy(z).float()
         self._targets = torch.from_numpy(np.stack(targets)).float()
         self._penalty = torch.tensor([setting.penalty for setting in settings])[:, None, None]
         shape = (len(settings), self._targets.shape[2], self._z.shape[1])
-        self.weights = torch.zeros(shape, requires_grad=True)
+        first = torch.zeros(shape) if start is None else torch.from_numpy(start).float().reshape(shape).clone()
+        self.weights = first.requires_grad_()
         self._schedule = schedule
         self._steps = 0
         self._total = schedule.epochs * -(-len(z) // schedule.batch_rows)
@@ -123,15 +141,25 @@ class _Training:
         self._steps += 1
 
 
-def fit_ridge(z: FloatArray, reward: FloatArray, penalties: Sequence[float]) -> FloatArray:
-    """Least squares on rewards, centred over workers: (P, L, k) for P penalties; the constant is not penalised.
+def fit_ridge(z: FloatArray, targets: Sequence[FloatArray], penalties: Sequence[float]) -> list[FloatArray]:
+    """Least squares in closed form: for each of the targets (n, L) an array (P, L, k) for P penalties.
 
-    Minimises mean squared error + penalty * |weights|^2 in closed form.
+    Minimises mean squared error + penalty * |weights|^2; targets are centred over workers. The last coordinate (the constant)
+    is not penalised: it is projected out of the others and fitted to what they leave (Frisch-Waugh-Lovell), so that one
+    decomposition serves all targets and penalties.
     """
-    n, k = z.shape
-    centred = reward - reward.mean(axis=1, keepdims=True)
-    gram, right = z.T @ z / n, z.T @ centred / n
-    mask = np.ones(k)
-    mask[-1] = 0.0
-    eye = 1e-9 * np.trace(gram) / k
-    return np.stack([np.linalg.solve(gram + np.diag(penalty * mask + eye), right).T for penalty in penalties])
+    n = len(z)
+    c, rest = z[:, -1], z[:, :-1]
+    square = float(c @ c)
+    along = (c @ rest) / square
+    clear = rest - np.outer(c, along)
+    values, axes = np.linalg.eigh(clear.T @ clear / n)
+    values = np.maximum(values, 0.0) + 1e-9 * float(values.max())
+    found = []
+    for target in targets:
+        centred = target - target.mean(axis=1, keepdims=True)
+        mean = (c @ centred) / square
+        right = axes.T @ (clear.T @ (centred - np.outer(c, mean)) / n)
+        weights = np.stack([(axes @ (right / (values + penalty)[:, None])).T for penalty in penalties])
+        found.append(np.concatenate([weights, (mean - weights @ along)[..., None]], axis=2))
+    return found

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from kubefugu_trainer.runs.files import replace_file
 from kubefugu_trainer.supervised.config import SupervisedConfig
-from kubefugu_trainer.supervised.search import Choice, Fold
+from kubefugu_trainer.supervised.folds import KlFold
+from kubefugu_trainer.supervised.search import Choice
 
 
-def write(folder: Path, *, choice: Choice, folds: Sequence[Fold], config: SupervisedConfig) -> None:
+def write(folder: Path, *, choice: Choice, folds: Sequence[KlFold], config: SupervisedConfig) -> None:
     """Write learning_curves.png and candidates.png."""
     save(folder / "learning_curves.png", _curves(choice, folds))
     save(folder / "candidates.png", _candidates(choice, config))
@@ -30,7 +31,7 @@ def save(path: Path, figure: Figure) -> None:
     plt.close(figure)
 
 
-def _curves(choice: Choice, folds: Sequence[Fold]) -> Figure:
+def _curves(choice: Choice, folds: Sequence[KlFold]) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4))
     for number, fold in enumerate(folds):
         curve = fold.curves[:, choice.setting]
@@ -47,8 +48,12 @@ def _candidates(choice: Choice, config: SupervisedConfig) -> Figure:
         axes.semilogx(
             [float(r["penalty"]) for r in rows], [float(r["reward"]) for r in rows], marker="o", label=f"KL, tau {tau:g}"
         )
-    ridge = [row for row in choice.table if row["kind"] == "ridge"]
+    strength = choice.mix.strength
+    ridge = [r for r in choice.table if r["kind"] == "ridge" and "penalty" in r and r.get("strength") == strength]
     axes.semilogx([float(r["penalty"]) for r in ridge], [float(r["reward"]) for r in ridge], marker="s", label="least squares")
+    shares = [float(r["reward"]) for r in choice.table if r["kind"] == "mix" and r.get("strength") == strength]
+    if shares:
+        axes.axhline(max(shares), linestyle="--", color="tab:green", label="least squares, rewards mixed with means of kinds")
     axes.axhline(choice.reward, linestyle=":", color="grey", label=f"chosen: {choice.kind}")
     axes.set(xlabel="penalty", ylabel="out-of-fold reward of the argmax", title="Candidates")
     axes.legend()

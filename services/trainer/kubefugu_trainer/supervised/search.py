@@ -1,135 +1,193 @@
 """Chooses how a head is fitted, by cross-validation on training rows, and makes the head of the choice.
 
-Every fold carves its validation rows from the training rows (rows with the same text stay together, labels are spread evenly
-where there are any). Three kinds of head are compared on the out-of-fold rows by the reward of their argmax: KL to softened
-targets, least squares on rewards, and the mean of the best two after scaling. The final head is the mean of the folds' heads:
-logits are linear, so the mean is the ensemble of all folds at the price of one head.
+Everything is compared on the out-of-fold rows by the reward of the argmax. First, with least squares: how dear it is to rely on
+the wording, and how much the rewards are replaced by their means over kinds of questions. Then least squares, KL on the same
+targets, and their mean after scaling. Then a margin by which another worker has to lead the best single one before a question
+is given to it. The best of many candidates looks better than it is, so the choice itself is cross-fitted: each fold's rows are
+judged by what is best on the other folds' rows. Where that gains less than half a standard error over the best single worker,
+the head is that worker's.
+
+The final head is the mean of the folds' heads: logits are linear, so the mean is the ensemble of all folds at one head's price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kubefugu_trainer.supervised.basis import Basis, fit_basis
-from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SupervisedConfig
-from kubefugu_trainer.supervised.fit import fit_kl, fit_ridge
-from kubefugu_trainer.supervised.targets import targets
+from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARES, SupervisedConfig
+from kubefugu_trainer.supervised.folds import KlFold, LeastSquares, Mix, Problem
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-_KL, _RIDGE, _BLEND = "kl", "ridge", "blend"
+KL, RIDGE, BLEND, SINGLE = "kl", "ridge", "blend", "best single"
+MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""Leads that are tried, in units of the logits' spread."""
+_LEAST_GAIN = 0.5
+"""Standard errors that a router has to gain out of fold over the best single worker."""
+_TOLERANCE = 0.5
+"""Standard errors of reward that steadiness under other wordings may cost."""
+_WINDOW = 2
+Rows = tuple[dict[str, float | str], ...]
+_F = TypeVar("_F", LeastSquares, KlFold)
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """One fold's heads and its out-of-fold logits."""
-
-    valid: IntArray
-    """Validation rows, numbers into the training rows."""
-    kl: FloatArray
-    """(S, L, d) heads on raw features."""
-    ridge: FloatArray
-    """(P, L, d)."""
-    epochs: tuple[int, ...]
-    """Best epoch of each KL setting."""
-    curves: FloatArray
-    """(epochs, S) validation figures."""
-    constant_error: float
-    """Of the fold's basis."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What cross-validation chose."""
 
     kind: str
-    """kl, ridge or blend."""
+    """kl, ridge, blend or best single."""
+    mix: Mix
     setting: int
     """KL setting."""
-    penalty: int
-    """Ridge penalty."""
+    margin: float
+    """Lead that a worker needs over the best single one, in logits."""
+    best: int
+    """The best single worker."""
     reward: float
     """Out-of-fold mean reward of the argmax."""
-    table: tuple[dict[str, float | str], ...]
+    single_reward: float
+    """Out-of-fold mean reward of the best single worker."""
+    same_route: float | None
+    """Share of disturbed questions that keep their worker, out of fold; None where nothing was disturbed."""
+    table: Rows
     """Every candidate with its out-of-fold reward."""
     scale: float
     """Factor that calibrates the final logits on the out-of-fold rows."""
 
 
-def make_folds(
-    texts: Sequence[object], groups: Sequence[str] | None, *, folds: int, rng: np.random.Generator
-) -> list[IntArray]:
-    """Validation rows of each fold. Equal texts share a fold; labels are spread evenly."""
-    first: dict[object, int] = {}
-    owner = np.array([first.setdefault(text, i) for i, text in enumerate(texts)])
-    unique = np.unique(owner)
-    labels = ["" if groups is None else groups[i] for i in unique]
-    shuffled = rng.permutation(len(unique))
-    by_label = sorted(shuffled, key=lambda j: labels[j])  # stable: shuffled inside each label
-    fold_of = {int(unique[j]): position % folds for position, j in enumerate(by_label)}
-    assigned = np.array([fold_of[int(o)] for o in owner])
-    return [np.flatnonzero(assigned == fold).astype(np.int64) for fold in range(folds)]
+def choose_mix(problem: Problem, by_strength: Mapping[float, Sequence[LeastSquares]]) -> tuple[Mix, Rows, list[FloatArray]]:
+    """Targets and metric, by least squares: the steadiest strength whose reward is not noticeably worse than the best.
+
+    Also the candidates as rows of a table, and the rewards (n,) of each that was tried at that strength.
+    """
+    mixes, got, same, rows, tried = {}, {}, {}, [], {}
+    for strength, folds in by_strength.items():
+        mix, table, tried[strength] = _best_mix(problem, strength, folds)
+        logits = out_of_fold(problem, folds, mix.head)
+        mixes[strength], got[strength] = mix, _got(problem.reward, logits)
+        same[strength] = same_route(problem, folds, mix.head)
+        rows += [{**row, "strength": strength} for row in table]
+        mean, steady = float(got[strength].mean()), same[strength] or 0.0
+        rows.append({"kind": "strength", "strength": strength, "reward": mean, "same_route": steady})
+    best = max(got, key=lambda strength: float(got[strength].mean()))
+    good = [s for s in got if float((got[best] - got[s]).mean()) <= _TOLERANCE * _standard_error(got[best] - got[s])]
+    chosen = max(good, key=lambda strength: (same[strength] or 0.0, float(got[strength].mean())))
+    return mixes[chosen], tuple(rows), tried[chosen]
 
 
-def fit_fold(
-    features: NDArray[np.floating], reward: FloatArray, valid: IntArray, config: SupervisedConfig, *, rng: np.random.Generator
-) -> Fold:
-    """Fit every candidate on the rows outside `valid`."""
-    train = np.setdiff1d(np.arange(len(reward)), valid)
-    basis = fit_basis(features[train])
-    z_train, z_valid = basis.encode(features[train]), basis.encode(features[valid])
-    by_tau = {tau: targets(reward[train], tau) for tau in config.taus}
-    fitted = fit_kl(
-        (z_train, reward[train]),
-        (z_valid, reward[valid]),
-        [by_tau[setting.tau] for setting in config.settings],
-        config.settings,
-        schedule=config.schedule,
-        rng=rng,
-    )
-    ridge = fit_ridge(z_train, reward[train], RIDGE_PENALTIES)
-    return Fold(
-        valid, _fold_all(basis, fitted.weights), _fold_all(basis, ridge), fitted.epochs, fitted.curves, basis.constant_error
-    )
-
-
-def _fold_all(basis: Basis, weights: FloatArray) -> FloatArray:
-    return np.stack([basis.fold(w) for w in weights]).astype(np.float64)
-
-
-def choose(features: NDArray[np.floating], reward: FloatArray, folds: Sequence[Fold], config: SupervisedConfig) -> Choice:
-    """Compare the candidates on the out-of-fold rows."""
-    kl = _out_of_fold(features, folds, lambda fold: fold.kl)
-    ridge = _out_of_fold(features, folds, lambda fold: fold.ridge)
-    kl_reward = [_argmax_reward(reward, logits) for logits in kl]
-    ridge_reward = [_argmax_reward(reward, logits) for logits in ridge]
-    k, r = int(np.argmax(kl_reward)), int(np.argmax(ridge_reward))
-    blended = _unit(kl[k]) + _unit(ridge[r])
-    rewards = {_KL: kl_reward[k], _RIDGE: ridge_reward[r], _BLEND: _argmax_reward(reward, blended)}
-    kind = max(rewards, key=lambda name: rewards[name])
-    logits = {_KL: kl[k], _RIDGE: _unit(ridge[r]), _BLEND: blended}[kind]
+def _best_mix(
+    problem: Problem, strength: float, folds: Sequence[LeastSquares]
+) -> tuple[Mix, list[dict[str, float | str]], list[FloatArray]]:
+    """The best share and penalties: each part's penalty alone first, then the neighbourhood of both together."""
+    parts = [_path(problem, folds, part) for part in range(1 + len(problem.smoothers))]
+    tried = [_got(problem.reward, logits) for part in parts for logits in part]
+    alone = np.array([got.mean() for got in tried]).reshape(len(parts), -1).tolist()
+    own = int(np.argmax(alone[0]))
+    best, best_reward = Mix(strength, 0, 0.0, own, 0), alone[0][own]
     rows: list[dict[str, float | str]] = [
-        {"kind": _KL, "tau": s.tau, "penalty": s.penalty, "reward": kl_reward[i]} for i, s in enumerate(config.settings)
+        {"kind": RIDGE, "penalty": p, "reward": alone[0][i]} for i, p in enumerate(RIDGE_PENALTIES)
     ]
-    rows += [{"kind": _RIDGE, "penalty": p, "reward": ridge_reward[i]} for i, p in enumerate(RIDGE_PENALTIES)]
-    rows.append({"kind": _BLEND, "reward": rewards[_BLEND]})
-    return Choice(kind, k, r, rewards[kind], tuple(rows), calibrate(logits, reward))
+    for smoother, name in enumerate(problem.smoothers):
+        means = int(np.argmax(alone[1 + smoother]))
+        for share in SHARES:
+            pairs = [(i, j) for i in _around(own) for j in _around(means)]
+            got = [_got(problem.reward, (1 - share) * parts[0][i] + share * parts[1 + smoother][j]) for i, j in pairs]
+            tried += got
+            reward, (i, j) = max(zip((float(g.mean()) for g in got), pairs, strict=True))
+            rows.append({
+                "kind": "mix", "smoother": name, "share": share, "penalty": RIDGE_PENALTIES[i],
+                "smooth_penalty": RIDGE_PENALTIES[j], "reward": reward,
+            })  # fmt: skip
+            if reward > best_reward:
+                best, best_reward = Mix(strength, smoother, share, i, j), reward
+    return best, rows, tried
 
 
-def final_head(features: NDArray[np.floating], folds: Sequence[Fold], choice: Choice) -> NDArray[np.float32]:
-    """Mean of the folds' heads of the chosen kind, scaled; (L, d) float32."""
-    kl = np.mean([fold.kl[choice.setting] for fold in folds], axis=0)
-    ridge = np.mean([fold.ridge[choice.penalty] for fold in folds], axis=0)
-    x = np.asarray(features, dtype=np.float64)
-    head = {
-        _KL: lambda: kl,
-        _RIDGE: lambda: ridge / _spread(x @ ridge.T),
-        _BLEND: lambda: kl / _spread(x @ kl.T) + ridge / _spread(x @ ridge.T),
-    }[choice.kind]()
+def _around(index: int) -> range:
+    return range(max(0, index - _WINDOW), min(len(RIDGE_PENALTIES), index + _WINDOW + 1))
+
+
+def _path(problem: Problem, folds: Sequence[LeastSquares], part: int) -> FloatArray:
+    """(penalties, n, L) out-of-fold logits of one target."""
+    out = np.empty((len(RIDGE_PENALTIES), *problem.reward.shape))
+    for fold in folds:
+        x = problem.features[fold.valid]
+        out[:, fold.valid] = np.einsum("nd,pld->pnl", x, fold.heads[part], optimize=True)
+    return out
+
+
+def mix_reward(problem: Problem, folds: Sequence[LeastSquares], mix: Mix) -> float:
+    """Out-of-fold mean reward of the argmax of least squares on the chosen targets."""
+    return _argmax_reward(problem.reward, out_of_fold(problem, folds, mix.head))
+
+
+def choose(
+    problem: Problem,
+    mix: Mix,
+    squares: Sequence[LeastSquares],
+    kl: Sequence[KlFold],
+    config: SupervisedConfig,
+    *,
+    table: Rows = (),
+    tried: Sequence[FloatArray] = (),
+) -> Choice:
+    """Compare the kinds of head on the out-of-fold rows, then the margins, then the whole with the best single worker.
+
+    `table` and `tried`: what `choose_mix` gave.
+    """
+    reward = problem.reward
+    ridge = _unit(out_of_fold(problem, squares, mix.head))
+    settings = [out_of_fold(problem, kl, lambda fold, s=s: fold.heads[s]) for s in range(len(config.settings))]  # type: ignore[misc]
+    kl_reward = [_argmax_reward(reward, logits) for logits in settings]
+    setting = int(np.argmax(kl_reward))
+    kinds = {RIDGE: ridge, KL: _unit(settings[setting]), BLEND: _unit(settings[setting]) + ridge}
+    kind = max(kinds, key=lambda name: _argmax_reward(reward, kinds[name]))
+    logits, best = kinds[kind] / _spread(kinds[kind]), int(np.argmax(reward.mean(axis=0)))
+    with_margin = {margin: _lead(logits, best, margin) for margin in MARGINS}
+    margin = max(MARGINS, key=lambda m: (_argmax_reward(reward, with_margin[m]), -m))
+    logits = with_margin[margin]
+    single = _single(reward, squares)
+    every = [*tried, *(_got(reward, x) for x in (*settings, *kinds.values(), *with_margin.values()))]
+    crossed = _cross_fitted(np.stack(every), squares)
+    gain = crossed - single
+    rows: list[dict[str, float | str]] = [
+        {"kind": KL, "tau": s.tau, "penalty": s.penalty, "reward": kl_reward[i]} for i, s in enumerate(config.settings)
+    ]
+    rows += [{"kind": name, "reward": _argmax_reward(reward, value)} for name, value in kinds.items() if name != KL]
+    rows += [{"kind": "margin", "margin": m, "reward": _argmax_reward(reward, value)} for m, value in with_margin.items()]
+    rows.append({"kind": "cross-fitted choice", "reward": float(crossed.mean())})
+    rows.append({"kind": SINGLE, "reward": float(single.mean())})
+    if float(gain.mean()) <= _LEAST_GAIN * _standard_error(gain):
+        kind, margin, logits = SINGLE, 0.0, np.tile(reward.mean(axis=0), (len(reward), 1))
+    return Choice(
+        kind=kind, mix=mix, setting=setting, margin=margin, best=best,
+        reward=float(single.mean()) if kind == SINGLE else _argmax_reward(reward, logits), single_reward=float(single.mean()),
+        same_route=1.0 if kind == SINGLE else same_route(problem, squares, mix.head), table=(*table, *rows),
+        scale=calibrate(logits, reward),
+    )  # fmt: skip
+
+
+def final_head(problem: Problem, squares: Sequence[LeastSquares], kl: Sequence[KlFold], choice: Choice) -> NDArray[np.float32]:
+    """Mean of the folds' heads of the chosen kind, with its margin, scaled; (L, d) float32."""
+    constant = np.mean([fold.constant for fold in squares], axis=0)
+    if choice.kind == SINGLE:
+        mean = problem.reward.mean(axis=0)
+        return np.ascontiguousarray((choice.scale * np.outer(mean, constant)).astype(np.float32))
+    x = problem.features.astype(np.float64)
+    ridge: FloatArray = np.mean(np.stack([choice.mix.head(fold) for fold in squares]).astype(np.float64), axis=0)
+    ridge /= _spread(x @ ridge.T)
+    head = ridge.copy()
+    if choice.kind != RIDGE:
+        soft: FloatArray = np.mean(np.stack([fold.heads[choice.setting] for fold in kl]).astype(np.float64), axis=0)
+        soft /= _spread(x @ soft.T)
+        head = soft if choice.kind == KL else soft + ridge
+    head /= _spread(x @ head.T)
+    head[choice.best] += choice.margin * constant
     return np.ascontiguousarray((choice.scale * head).astype(np.float32))
 
 
@@ -163,18 +221,63 @@ def calibrate(logits: FloatArray, reward: FloatArray) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def _out_of_fold(features: NDArray[np.floating], folds: Sequence[Fold], heads: Callable[[Fold], FloatArray]) -> FloatArray:
-    """(candidates, n, L) logits of each row by the fold that did not see it."""
-    x = np.asarray(features, dtype=np.float64)
-    first = heads(folds[0])
-    out = np.empty((first.shape[0], len(x), first.shape[1]))
+def out_of_fold(problem: Problem, folds: Sequence[_F], head: Callable[[_F], NDArray[np.float32]]) -> FloatArray:
+    """(n, L) logits of each row by the fold that did not see it."""
+    out = np.empty(problem.reward.shape)
     for fold in folds:
-        out[:, fold.valid] = np.einsum("nd,sld->snl", x[fold.valid], heads(fold), optimize=True)
+        out[fold.valid] = problem.features[fold.valid] @ head(fold).T
     return out
 
 
+def same_route(
+    problem: Problem, folds: Sequence[LeastSquares], head: Callable[[LeastSquares], NDArray[np.float32]]
+) -> float | None:
+    """Share of disturbed rows that keep their worker, each by the fold that did not see it."""
+    if not len(problem.shifted_rows):
+        return None
+    same = np.zeros(len(problem.shifted_rows), dtype=bool)
+    for fold in folds:
+        mine = np.isin(problem.shifted_rows, fold.valid)
+        before = problem.features[problem.shifted_rows[mine]]
+        weights = head(fold).T
+        same[mine] = (before @ weights).argmax(axis=1) == ((before + problem.shifts[mine]) @ weights).argmax(axis=1)
+    return float(same.mean())
+
+
+def _single(reward: FloatArray, folds: Sequence[LeastSquares]) -> FloatArray:
+    """(n,): reward of the worker that is best on the rows outside each row's fold."""
+    got = np.empty(len(reward))
+    for fold in folds:
+        outside = np.setdiff1d(np.arange(len(reward)), fold.valid)
+        got[fold.valid] = reward[fold.valid, int(np.argmax(reward[outside].mean(axis=0)))]
+    return got
+
+
+def _cross_fitted(got: FloatArray, folds: Sequence[LeastSquares]) -> FloatArray:
+    """(n,): rewards of candidates `got` (candidates, n) when each fold's is the best one on the rows outside the fold."""
+    out = np.empty(got.shape[1])
+    for fold in folds:
+        outside = np.setdiff1d(np.arange(got.shape[1]), fold.valid)
+        out[fold.valid] = got[int(np.argmax(got[:, outside].mean(axis=1))), fold.valid]
+    return out
+
+
+def _lead(logits: FloatArray, best: int, margin: float) -> FloatArray:
+    moved = logits.copy()
+    moved[:, best] += margin
+    return moved
+
+
+def _got(reward: FloatArray, logits: FloatArray) -> FloatArray:
+    return np.asarray(reward[np.arange(len(reward)), logits.argmax(axis=1)], dtype=np.float64)
+
+
 def _argmax_reward(reward: FloatArray, logits: FloatArray) -> float:
-    return float(reward[np.arange(len(reward)), logits.argmax(axis=1)].mean())
+    return float(_got(reward, logits).mean())
+
+
+def _standard_error(difference: FloatArray) -> float:
+    return float(difference.std() / np.sqrt(len(difference)))
 
 
 def _spread(logits: FloatArray) -> float:
