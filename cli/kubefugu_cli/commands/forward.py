@@ -10,6 +10,7 @@ import typer
 _FORWARDED = {
     "train": "Train routers and Conductors (kubefugu train --help).",
     "eval": "Evaluate a head artifact on an outcome table (kubefugu eval --help).",
+    "eval-conductor": "Compare fugu-ultra with its alternatives at equal spend (kubefugu eval-conductor --help).",
     "outcomes": "Measure outcome tables from live workers (kubefugu outcomes --help).",
 }
 

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.commands import conductor, driver, evaluate, outcomes, supervised
+from kubefugu_trainer.commands import conductor, driver, episodes, equal_spend, evaluate, outcomes, supervised
 from kubefugu_trainer.evolution.command import evolve
 from kubefugu_trainer.queue.command import evaluator
 
@@ -25,11 +25,13 @@ app = typer.Typer(
 train = typer.Typer(help="Train routers and Conductors.", no_args_is_help=True)
 train.command("supervised")(supervised.supervised)
 train.command("evolve")(evolve)
+train.command("compare")(episodes.compare)
 train.command("conductor")(conductor.conductor)
 app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
 app.command("evolve", hidden=True)(evolve)
 app.command("eval")(evaluate.evaluate)
+app.command("eval-conductor")(equal_spend.eval_conductor)
 app.command("evaluator")(evaluator)
 app.command("driver", hidden=True)(driver.driver)
 app.add_typer(outcomes.app, name="outcomes")

@@ -216,3 +216,43 @@ async def test_a_planner_that_fails_in_its_repair_turn_is_charged_for_the_first(
     with pytest.raises(WorkerError) as caught:
         await (await conductor())()
     assert json.loads(caught.value.metadata["usage"])["prompt_tokens"] == 11
+
+
+LOSING = 'model_id: [0, 1]\nsubtasks: ["Find A.", "Convert 3 miles."]\naccess_list: [[], []]'
+
+
+async def test_a_plan_that_loses_results_gets_its_repair_turn(conductor: Stub, upstream: Upstream) -> None:
+    upstream.plan(Script(text=LOSING), Script(text=GOOD))
+    response = await (await conductor())()
+    assert response.repaired
+    assert steps(response)[-1] == ("writer", "State it.", [0])
+    told = upstream.requests[1].body["messages"][-1]["content"]
+    assert "STEP_UNUSED (step 0)" in told
+    assert response.usage.prompt_tokens == 22
+
+
+@pytest.mark.parametrize("second", [Script(text="no plan"), Script(text=LOSING), Script(status=500)])
+async def test_a_plan_whose_losses_stay_is_taken_as_it_is(conductor: Stub, upstream: Upstream, second: Script) -> None:
+    upstream.plan(Script(text=LOSING), second)
+    response = await (await conductor())()
+    assert not response.repaired
+    assert steps(response) == [("units", "Convert 3 miles.", [])]
+    assert [found.code for found in response.diagnoses] == ["STEP_UNUSED"]
+
+
+async def test_a_narrow_worker_that_is_given_results_is_a_loss(conductor: Stub, upstream: Upstream) -> None:
+    upstream.plan(
+        Script(text='model_id: [0, 1]\nsubtasks: ["Find A.", "Convert it."]\naccess_list: [[], [0]]'), Script(text=GOOD)
+    )
+    offered = [pb.PlanWorker(name="writer"), pb.PlanWorker(name="units", narrow=True)]
+    response = await (await conductor())(workers=offered)
+    assert "RESULTS_UNREAD" in upstream.requests[1].body["messages"][-1]["content"]
+    assert response.repaired
+
+
+async def test_a_requests_seed_goes_to_the_planner(conductor: Stub, upstream: Upstream) -> None:
+    upstream.plan(Script(text=GOOD), Script(text=GOOD))
+    plan = await conductor()
+    await plan(seed=17)
+    await plan()
+    assert [request.body.get("seed") for request in upstream.requests] == [17, None]

@@ -49,6 +49,9 @@ def conductor(
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature of rollouts.")] = 1.0,
     cost_weight: Annotated[float, typer.Option("--cost-weight", min=0.0, help="Reward that one US dollar costs.")] = 0.0,
     call_weight: Annotated[float, typer.Option("--call-weight", min=0.0, help="Reward that one worker call costs.")] = 0.0,
+    oversample: Annotated[
+        int, typer.Option("--oversample", min=1, help="Sample so many times the questions, learn from the contested.")
+    ] = 2,
     contested: Annotated[bool, typer.Option(help="Prefer questions whose last group disagreed.")] = True,
     save_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")] = 5,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",

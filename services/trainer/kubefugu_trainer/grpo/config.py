@@ -46,7 +46,7 @@ class ConductorConfig(BaseModel):
     most_workers: int = Field(default=6, ge=1)
     """k-of-n pools: most workers offered with a question."""
     gamma: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Recursion: share of questions at which the Conductor is offered to itself (fine-tuning on recursion; the paper has 0.2)."""
+    """Share of questions at which the Conductor is offered to itself: fine-tuning on recursion (0.2 in the paper)."""
 
     warm_examples: int = Field(default=256, ge=0)
     """Valid plans of the format warm start; 0: none."""
@@ -75,6 +75,9 @@ class ConductorConfig(BaseModel):
     """Reward that one US dollar of worker calls costs."""
     call_weight: float = Field(default=0.0, ge=0)
     """Reward that one worker call costs."""
+    oversample: int = Field(default=2, ge=1, le=16)
+    """So many times the questions of a step are sampled; the groups that disagree most are learned from. Sampling is cheap
+    beside learning, and a group without variance teaches nothing."""
     contested: bool = True
     """Prefer questions whose last group disagreed over those whose plans were all right or all wrong."""
     save_every: int = Field(default=5, ge=1)

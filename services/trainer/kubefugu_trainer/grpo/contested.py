@@ -1,7 +1,7 @@
 """Which questions a step is about: contested ones, because a group whose plans are all right or all wrong teaches nothing.
 
-Every question has a weight by how its last group came out: unknown and contested ones 1, settled ones little, so that they come
-back now and then. The draw of a step depends on the seed, the step and what was seen before it, all of which is in a checkpoint.
+Every question has a weight by how its last group came out: unknown and contested ones 1, settled ones little, so that they
+come back now and then. The draw of a step depends on the seed, the step and what was seen before: all of it is in a checkpoint.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from kubefugu_trainer.grpo.checkpoints import Progress, SafeCheckpoints, latest
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.contested import ContestedOrder
 from kubefugu_trainer.grpo.items import Item
-from kubefugu_trainer.grpo.reward import task_reward, training_reward, zero_variance
+from kubefugu_trainer.grpo.reward import most_contested, task_reward, training_reward, zero_variance
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.grpo.warm import quiet
 from kubefugu_trainer.runs.progress import Reporter
@@ -94,7 +94,7 @@ class Rollouts:
         slots = [int(prompt) for prompt in prompts[:: config.group]]
         if [str(slot) for slot in slots for _ in range(config.group)] != prompts:
             raise ValueError("rollouts come in whole groups, one prompt after the other")
-        numbers = self._order.take(step, len(slots)) if config.contested else slots
+        numbers = self._order.take(step, len(slots) * config.oversample) if config.contested else slots
         items = [self._items[number] for number in numbers]
         encoded = [self._base.encode_chat(item.messages()) for item in items]
         sampling = Sampling(max_tokens=config.max_tokens, temperature=config.temperature, seed=config.seed * 1_000_003 + step)
@@ -125,6 +125,7 @@ class Rollouts:
         plain = [task_reward(rollout) for rollout in rollouts]
         flat = zero_variance(rewards, config.group)
         self._order.saw([item.number for item in items], plain)
+        kept = most_contested(rewards, config.group, count=config.questions_per_step)
         best = max(range(len(texts)), key=lambda index: rewards[index])
         self._record(
             {
@@ -140,14 +141,16 @@ class Rollouts:
                 "steps": sum(rollout.steps for rollout in rollouts) / len(rollouts),
                 "finished": sum(sample.finished for sample in samples) / len(samples),
                 "zero_variance": sum(flat) / len(flat),
+                "zero_variance_learned": sum(flat[number] for number in kept) / len(kept),
                 "example": {"task": items[best // config.group].question.prompt, "plan": texts[best], "reward": rewards[best]},
             }
         )
+        chosen = [number * config.group + place for number in kept for place in range(config.group)]
         return {
-            "prompt_ids": [ids for ids in encoded for _ in range(config.group)],
-            "completion_ids": [sample.tokens for sample in samples],
-            "logprobs": [sample.logprobs for sample in samples],
-            "plan_reward": rewards,
+            "prompt_ids": [encoded[number] for number in kept for _ in range(config.group)],
+            "completion_ids": [samples[index].tokens for index in chosen],
+            "logprobs": [samples[index].logprobs for index in chosen],
+            "plan_reward": [rewards[index] for index in chosen],
         }
 
 

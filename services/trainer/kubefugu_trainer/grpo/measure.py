@@ -15,7 +15,7 @@ from kubefugu_trainer.grpo.reward import task_reward
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.runs.progress import Reporter
 
-_BATCH = 16
+_BATCH = 64
 _DRAWS = 10_000
 
 

@@ -28,3 +28,9 @@ def zero_variance(rewards: Sequence[float], group: int) -> list[bool]:
     """For each group of consecutive rewards, True where all are equal: such a group teaches nothing at beta 0."""
     grouped = np.asarray(rewards, dtype=np.float64).reshape(-1, group)
     return [bool(flat) for flat in np.ptp(grouped, axis=1) < 1e-9]
+
+
+def most_contested(rewards: Sequence[float], group: int, *, count: int) -> list[int]:
+    """Numbers of the `count` groups of consecutive rewards with the largest variance, in their order."""
+    spread = np.asarray(rewards, dtype=np.float64).reshape(-1, group).var(axis=1)
+    return sorted(int(number) for number in np.argsort(-spread, kind="stable")[:count])

@@ -58,20 +58,22 @@ class Rollout:
     answer: str = ""
 
 
-class _NoRouter:
+class NoRouter:
     """Steps fail over in the pool's order."""
 
     async def route(self, query: RouteQuery, *, deadline: Deadline) -> Decision:
+        """See Router."""
         raise UnavailableError("There is no router in training.")
 
 
-class _Written:
+class GivenPlan:
     """Gives the plan that was written for the request; what the Conductor itself is asked for below it gets one step."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan: Plan | None = plan
 
     async def plan(self, request: PlanningRequest, *, deadline: Deadline) -> Planning:
+        """See PlannerPort."""
         plan, self._plan = self._plan, None
         if plan is None:
             raise InvalidPlanError("Nobody plans below the plan that is being measured.")
@@ -144,7 +146,7 @@ class PlanRunner:
         raw = orjson.dumps(body)
         job = Job(parse_chat_request(raw), f"rollout-{hashlib.sha256(raw).hexdigest()[:24]}", "training", 0)
         settings = WorkflowSettings(planner_timeout_s=5.0)
-        parts = WorkflowParts(planner=_Written(plan), router=_NoRouter(), settings=settings)
+        parts = WorkflowParts(planner=GivenPlan(plan), router=NoRouter(), settings=settings)
         deadline = Deadline.after(self._timeout_s, self._clock)
         run = WorkflowRun(job, pool=self._workers.snapshot(), parts=parts, deadline=deadline)
         answer, calls = "", 0
