@@ -157,6 +157,10 @@ bench: $(VENV)/.development ## Every benchmark, quick
 test-slow: $(VENV)/.development ## The long tests (soak, exact resume, quality)
 	@$(BIN)/python -m pytest -m slow --timeout 3600 $(PYTEST_ARGS)
 
+.PHONY: parity
+parity: $(VENV)/.development ## Both router hosts against the naive forward pass on 500 transcripts (minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration/router/test_parity.py -m slow -q -s --timeout 3600
+
 .PHONY: test-e2e
 test-e2e: $(VENV)/.development ## The user's day on a real single-node cluster (needs ../shared/k8s or KUBECONFIG; builds images)
 	@KUBEFUGU_E2E=1 $(BIN)/python -m pytest tests/e2e/cluster -s --timeout 3600 $(PYTEST_ARGS)

@@ -52,6 +52,7 @@ def command(
     *,
     work_dir: Path,
     address: str = "127.0.0.1",
+    probe_address: str = "127.0.0.1",
     grpc_port: int = 8001,
     http_port: int = 8000,
     metrics_port: int = 8002,
@@ -85,7 +86,8 @@ def command(
         "--strict-readiness=false",
         "--allow-gpu-metrics=false",
         f"--exit-timeout-secs={exit_timeout_s}",
-        *(f"--{name}-address={address}" for name in ("http", "grpc", "metrics")),
+        f"--grpc-address={address}",
+        *(f"--{name}-address={probe_address}" for name in ("http", "metrics")),
         f"--http-port={http_port}",
         f"--grpc-port={grpc_port}",
         f"--metrics-port={metrics_port}",
@@ -108,7 +110,8 @@ def _backends(server: Path, target: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the flags and become the server."""
     parser = argparse.ArgumentParser(prog="kubefugu-triton", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--address", default="127.0.0.1", help="address of all three ports (default: %(default)s)")
+    parser.add_argument("--address", default="127.0.0.1", help="address of the gRPC port (default: %(default)s)")
+    parser.add_argument("--probe-address", default="127.0.0.1", help="address of HTTP and metrics (default: %(default)s)")
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--http-port", type=int, default=8000)
     parser.add_argument("--metrics-port", type=int, default=8002)
@@ -121,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         made = command(
             work_dir=work_dir,
             address=options.address,
+            probe_address=options.probe_address,
             grpc_port=options.grpc_port,
             http_port=options.http_port,
             metrics_port=options.metrics_port,
