@@ -11,7 +11,6 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /src
 COPY constraints.txt ./
 # Into folders of their own: bases differ in where their Python keeps packages, and some forbid touching it.
-RUN python3 -m pip install --target=/opt/kubefugu/dependencies -c constraints.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
 RUN if [ ! -x /opt/tritonserver/bin/tritonserver ]; then \
       python3 -m pip install --target=/opt/kubefugu/server --no-deps "nvidia-pytriton==${PYTRITON_VERSION}" && \
       chmod +x /opt/kubefugu/server/pytriton/tritonserver/bin/tritonserver; \
@@ -21,27 +20,24 @@ COPY libs/core/pyproject.toml libs/core/
 COPY libs/routing/pyproject.toml libs/routing/
 COPY libs/stubs/pyproject.toml libs/stubs/
 COPY services/router/pyproject.toml services/router/
-ENV PYTHONPATH=/opt/kubefugu/dependencies
-RUN python3 -m pip install --target=/opt/kubefugu/build -c constraints.txt hatchling && \
-    mkdir -p libs/core/kubefugu_core libs/routing/kubefugu_routing libs/stubs/kubefugu services/router/kubefugu_router && \
-    PYTHONPATH=/opt/kubefugu/build:/opt/kubefugu/dependencies python3 -m pip install \
-      --target=/opt/kubefugu/others --no-build-isolation -c constraints.txt ./libs/core ./libs/routing ./libs/stubs ./services/router
+RUN mkdir -p libs/core/kubefugu_core libs/routing/kubefugu_routing libs/stubs/kubefugu services/router/kubefugu_router && \
+    python3 -m pip install --target=/opt/kubefugu/dependencies -c constraints.txt ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} \
+      torch ./libs/core ./libs/routing ./libs/stubs ./services/router
 
 FROM dependencies AS code
 COPY libs/core libs/core
 COPY libs/routing libs/routing
 COPY libs/stubs libs/stubs
 COPY services/router services/router
-RUN PYTHONPATH=/opt/kubefugu/build:/opt/kubefugu/dependencies python3 -m pip install --target=/opt/kubefugu/code \
-      --no-deps --no-build-isolation ./libs/core ./libs/routing ./libs/stubs ./services/router
+RUN python3 -m pip install --target=/opt/kubefugu/code --no-deps \
+      ./libs/core ./libs/routing ./libs/stubs ./services/router
 
 FROM ${BASE}
 COPY --from=dependencies /opt/kubefugu/dependencies /opt/kubefugu/dependencies
 COPY --from=dependencies /opt/kubefugu/server /opt/kubefugu/server
-COPY --from=dependencies /opt/kubefugu/others /opt/kubefugu/others
 COPY --from=code /opt/kubefugu/code /opt/kubefugu/code
 COPY services/router/model_repository /opt/kubefugu/model_repository
-ENV PYTHONPATH=/opt/kubefugu/code:/opt/kubefugu/dependencies:/opt/kubefugu/others:/opt/kubefugu/server \
+ENV PYTHONPATH=/opt/kubefugu/code:/opt/kubefugu/dependencies:/opt/kubefugu/server \
     PATH=/opt/kubefugu/code/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin:/opt/tritonserver/bin \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp KUBEFUGU_HOME=/tmp/kubefugu
 USER 65532:65532
