@@ -17,6 +17,7 @@ from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.evaluators import Evaluator, InProcessEvaluator
 from kubefugu_trainer.evolution.fitness import Fitness, make_fitness
+from kubefugu_trainer.evolution.holdout import TableJudge
 from kubefugu_trainer.evolution.prepare import Prepared, prepare, starting_artifact
 from kubefugu_trainer.evolution.run import EvolutionRun, Limits, Progress
 from kubefugu_trainer.features.extract import FeatureSource
@@ -76,7 +77,7 @@ def execute(
         raise DataError(f"subset is {config.subset}, the table has {len(table.workers)} workers", field="subset")
     if order.input_format not in ("auto", "raw", "chat"):
         raise DataError(f"--format takes auto, raw or chat, not {order.input_format!r}.", field="format")
-    init_file = _artifact_file(order.init)
+    init_file = artifact_of(order.init) if order.init is not None else None
     init = load_artifact(init_file) if init_file else None
     source = FeatureSource(order.backbone, root=cache_home() / "features", reporter=reporter, threads=order.threads or None)
     template = starting_artifact(table, source, init, order.input_format, bundle=order.bundle)
@@ -95,15 +96,18 @@ def execute(
     try:
         prepared = prepare(
             config, table, source=source, backbone=order.backbone, template=template, beside=init_file, run=run,
-            threads=order.threads or _threads(),
+            threads=order.threads or default_threads(),
         )  # fmt: skip
-        _use_threads(prepared.problem.threads)
+        use_threads(prepared.problem.threads)
         fitness = _Once(lambda: make_fitness(prepared.problem, lambda: source.engine))
         evaluator = _evaluator(order, prepared, fitness, run, limits, reporter)
+        judge = TableJudge(
+            table, start=prepared.start, logits=lambda: fitness().logits, seed=config.seed, confidence=order.confidence
+        )
         try:
             return EvolutionRun(
-                config, prepared, evaluator=evaluator, logits=lambda: fitness().logits, run=run, reporter=reporter,
-                limits=limits, on_progress=on_progress, confidence=order.confidence,
+                config, prepared, evaluator=evaluator, judge=judge, run=run, reporter=reporter, limits=limits,
+                on_progress=on_progress,
             ).execute()  # fmt: skip
         finally:
             evaluator.close()
@@ -111,21 +115,21 @@ def execute(
         run.close()
 
 
-def _artifact_file(init: Path | None) -> Path | None:
-    if init is None:
-        return None
+def artifact_of(init: Path) -> Path:
+    """The artifact's file: itself, or that of a run directory."""
     from kubefugu_trainer.evaluation.run import artifact_file  # brings scikit-learn, seconds to import
 
     return artifact_file(init)
 
 
-def _threads() -> int:
+def default_threads() -> int:
+    """Torch's number of threads."""
     import torch
 
     return int(torch.get_num_threads())
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
     """As many as the run began with, on whatever machine it goes on: the last bits depend on it."""
     import torch
 

@@ -6,7 +6,7 @@ Fitness = mean score + w_entropy * entropy of worker choice - w_cost * mean cost
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Draw:
     """(B, L)."""
     noise: FloatArray
     """Gumbel noise (B, L) that turns argmax into sampling from the softmax; (0, 0): argmax."""
+    seeds: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """(B,) live episodes: what each samples with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,11 @@ class Measured:
     cost: float
     """Mean cost in US dollars; 0 where the table has none."""
     shares: tuple[float, ...]
-    """Share of the questions that each worker got, (L,)."""
+    """Share of the questions (of the turns, in live episodes) that each worker got, (L,)."""
+    turns: float = 1.0
+    """Mean number of turns."""
+    roles: tuple[float, ...] = ()
+    """Share of the turns that each role had (solver, thinker, verifier); () for single turns."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can carry it; floats survive exactly."""
@@ -68,29 +74,40 @@ class Measured:
         """Read `to_json` back. Raises DataError for anything else: missing parts, a wrong number of shares, not finite."""
         try:
             numbers = {name: float(value[name]) for name in ("fitness", "score", "entropy", "cost")}
+            numbers["turns"] = float(value.get("turns", 1.0))
             shares = tuple(float(share) for share in value["shares"])
+            roles = tuple(float(share) for share in value.get("roles", ()))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not the result of a candidate: {error!r}") from error
-        if len(shares) != workers or not all(math.isfinite(number) for number in (*numbers.values(), *shares)):
+        if len(shares) != workers or not all(math.isfinite(number) for number in (*numbers.values(), *shares, *roles)):
             raise DataError(f"not the result of a candidate: {len(shares)} shares for {workers} workers, or not finite")
-        return cls(**numbers, shares=shares)
+        return cls(**numbers, shares=shares, roles=roles)
 
 
 def draw_generation(
-    rng: np.random.Generator, config: EvolutionConfig, *, number: int, train: IntArray, workers: int, candidates: int
+    rng: np.random.Generator,
+    config: EvolutionConfig,
+    *,
+    number: int,
+    train: IntArray,
+    workers: int,
+    candidates: int,
+    episodes: bool = False,
 ) -> Generation:
-    """Draw a generation's questions from the training rows `train`, its k-of-n subsets and its noise."""
+    """Draw a generation's questions from the training rows `train`, its k-of-n subsets, and its noise or episodes' seeds."""
     count = 1 if config.common_random_numbers else candidates
-    return Generation(number, tuple(_draw(rng, config, train, workers) for _ in range(count)))
+    return Generation(number, tuple(_draw(rng, config, train, workers, episodes) for _ in range(count)))
 
 
-def _draw(rng: np.random.Generator, config: EvolutionConfig, train: IntArray, workers: int) -> Draw:
+def _draw(rng: np.random.Generator, config: EvolutionConfig, train: IntArray, workers: int, episodes: bool) -> Draw:
     size = len(train) if config.batch == 0 else min(config.batch, len(train))
     rows = train if size == len(train) else np.sort(rng.choice(train, size=size, replace=False))
     allowed = np.ones((size, workers), dtype=np.bool_)
     if 0 < config.subset < workers:
         order = rng.random((size, workers)).argsort(axis=1)
         allowed = order.argsort(axis=1) < config.subset
+    if episodes:
+        return Draw(rows.astype(np.int64), allowed, np.zeros((0, 0)), rng.integers(2**62, size=size, dtype=np.int64))
     noise = rng.gumbel(size=(size, workers)) if config.sample else np.zeros((0, 0))
     return Draw(rows.astype(np.int64), allowed, noise)
 

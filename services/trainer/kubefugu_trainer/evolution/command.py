@@ -1,4 +1,4 @@
-"""`train evolve`: a head, and on request offsets, from an outcome table by sep-CMA-ES."""
+"""`train evolve`: a head, and on request offsets, by sep-CMA-ES on an outcome table or on live episodes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,48 @@ from typing import Annotated
 
 import typer
 
-from kubefugu_trainer.commands.options import Data, Progress, Seed, Threads, Workers, names
+from kubefugu_trainer.commands.episodes import (
+    HeldOut,
+    MaxTokens,
+    Pool,
+    Replies,
+    Tasks,
+    TaskSeed,
+    TrainQuestions,
+    Turns,
+    WorkerTemperature,
+)
+from kubefugu_trainer.commands.options import Progress, Seed, Threads, Workers, names
 
 
 def evolve(
-    data: Data,
-    backbone: Annotated[str, typer.Option("--backbone", help="Hub id, directory, GGUF file or a name of `kubefugu models`.")],
     out: Annotated[Path, typer.Option("--out", help="Run directory; the same arguments continue a run that was cut off.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Outcome table, parquet or JSON lines; or --pool for live episodes.")
+    ] = None,
+    backbone: Annotated[
+        str,
+        typer.Option("--backbone", help="Hub id, directory, GGUF file or a catalogue name; episodes: as --init."),
+    ] = "",
     init: Annotated[
         Path | None, typer.Option("--init", help="Artifact, or run directory, that the search starts from; none: zeros.")
     ] = None,
+    pool: Pool = None,
+    tasks: Tasks = "default",
+    n: TrainQuestions = 64,
+    held_out: HeldOut = 64,
+    task_seed: TaskSeed = 0,
+    turns: Turns = 3,
+    max_tokens: MaxTokens = 64,
+    worker_temperature: WorkerTemperature = 0.0,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="Episodes: worker and role are sampled so in training; 0: argmax.")
+    ] = 0.0,
+    turn_weight: Annotated[float, typer.Option("--turn-weight", min=0.0, help="Episodes: weight of unused turns.")] = 0.10,
+    role_margin: Annotated[
+        float, typer.Option("--role-margin", help="Episodes: lead of `solve, then verify` where --init has no role rows.")
+    ] = 0.2,
+    replies: Replies = None,
     generations: Annotated[int, typer.Option("--generations", min=1, help="Generations.")] = 60,
     population: Annotated[int, typer.Option("--population", min=0, help="Candidates a generation; 0: 4 + 3 ln N.")] = 0,
     sigma: Annotated[float, typer.Option("--sigma", help="Step size at the start, in units of --scaling.")] = 0.03,
@@ -47,24 +79,48 @@ def evolve(
     progress: Progress = "auto",
 ) -> None:
     """Search a router's head, and on request singular-value offsets, with sep-CMA-ES; writes a run directory."""
-    from kubefugu_trainer.evolution.assemble import Order, configuration, execute
+    from kubefugu_core.errors import DataError
+    from kubefugu_trainer.evolution.assemble import configuration
     from kubefugu_trainer.evolution.run import Limits
     from kubefugu_trainer.evolution.stopping import STOPPED_EXIT, RunStoppedError, stop_on_signals
     from kubefugu_trainer.runs.progress import reporter
+
+    if (data is None) == (pool is None):
+        raise DataError("Either --data TABLE or --pool FILE says what fitness is measured on.", field="data")
 
     config = configuration(
         generations=generations, population=population or None, sigma=sigma, seed=seed, batch=batch,
         offsets="none" if head_only else offsets, scaling=scaling, common_random_numbers=common_random_numbers, subset=subset,
         sample=sample, entropy_weight=entropy_weight, cost_weight=cost_weight,
     )  # fmt: skip
-    order = Order(
-        data=data, backbone=backbone, out=out, init=init, workers=names(workers), input_format=input_format, broker=broker,
-        threads=threads,
-    )  # fmt: skip
     stop = threading.Event()
     try:
         with stop_on_signals(stop):
-            artifact = execute(config, order, reporter=reporter(progress), limits=Limits(stop))
+            limits, told = Limits(stop), reporter(progress)
+            if data is not None:
+                from kubefugu_trainer.evolution.assemble import Order, execute
+
+                if not backbone:
+                    raise DataError("--data needs --backbone.", field="backbone")
+                order = Order(
+                    data=data, backbone=backbone, out=out, init=init, workers=names(workers), input_format=input_format,
+                    broker=broker, threads=threads,
+                )  # fmt: skip
+                artifact = execute(config, order, reporter=told, limits=limits)
+            else:
+                from kubefugu_trainer.episodes import assemble as live
+
+                if init is None or pool is None:
+                    raise DataError("Live episodes start from a stage-1 artifact: --init.", field="init")
+                episodes = live.episode_configuration(
+                    tasks=tasks, train=n, held_out=held_out, task_seed=task_seed, turns=turns, max_tokens=max_tokens,
+                    worker_temperature=worker_temperature, policy_temperature=temperature, turn_weight=turn_weight,
+                    role_margin=role_margin,
+                )  # fmt: skip
+                started = live.EpisodeOrder(
+                    pool=pool, init=init, out=out, backbone=backbone, replies=replies, broker=broker, threads=threads
+                )
+                artifact = live.execute(config, episodes, started, reporter=told, limits=limits)
     except RunStoppedError as stopped:
         print(f"kubefugu: {stopped.message}", file=sys.stderr)
         raise typer.Exit(STOPPED_EXIT) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from kubefugu_trainer.evolution.choice import Generation, Measured
-from kubefugu_trainer.evolution.fitness import Fitness
+from kubefugu_trainer.evolution.choice import Draw, Generation, Measured
 from kubefugu_trainer.evolution.sepcma import Population
+from kubefugu_trainer.evolution.vector import Vector
 
 
 class Evaluator(Protocol):
@@ -27,10 +27,18 @@ class Evaluator(Protocol):
         ...
 
 
+class Measures(Protocol):
+    """Fitness of one problem."""
+
+    def measure(self, x: Vector, draw: Draw) -> Measured:
+        """A candidate's figures on its draw."""
+        ...
+
+
 class InProcessEvaluator:
     """Measures candidates here, one after another (a plain loop beats vmap on a CPU)."""
 
-    def __init__(self, fitness: Fitness) -> None:
+    def __init__(self, fitness: Measures) -> None:
         self._fitness = fitness
 
     def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,20 @@ from kubefugu_trainer.supervised.plots import save
 Record = dict[str, Any]
 
 
-def write(folder: Path, records: Sequence[Record], workers: Sequence[str]) -> None:
-    """Write fitness.png, sigma.png, worker_share.png and index.html from the generations' records."""
+def write(folder: Path, records: Sequence[Record], workers: Sequence[str], figures: Mapping[str, Any]) -> None:
+    """Write fitness, sigma, worker_share, roles (episodes) and groups (where there are labels) as PNG, and index.html.
+
+    `records`: the generations' figures; `figures`: the held-out ones.
+    """
     pictures = {
         "fitness.png": _fitness(records),
         "sigma.png": _sigma(records),
-        "worker_share.png": _shares(records, workers),
+        "worker_share.png": _shares(records, "shares", workers, "Worker choice"),
     }
+    if records[0].get("roles"):
+        pictures["roles.png"] = _shares(records, "roles", ("solver", "thinker", "verifier"), "Role choice")
+    if figures.get("groups"):
+        pictures["groups.png"] = _groups(figures["groups"])
     for name, figure in pictures.items():
         save(folder / name, figure)
     with replace_file(folder / "index.html") as file:
@@ -57,11 +64,26 @@ def _sigma(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def _shares(records: Sequence[Record], workers: Sequence[str]) -> Figure:
+def _shares(records: Sequence[Record], member: str, names: Sequence[str], title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4))
-    shares = np.array([record["shares"] for record in records], dtype=np.float64)
-    axes.stackplot(_generations(records), shares.T, labels=list(workers))
-    axes.set(xlabel="generation", ylabel="share of the questions", title="Worker choice", ylim=(0, 1))
+    shares = np.array([record[member] for record in records], dtype=np.float64)
+    axes.stackplot(_generations(records), shares.T, labels=list(names))
+    axes.set(xlabel="generation", ylabel="share", title=title, ylim=(0, 1))
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _groups(groups: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Held-out accuracy of each label, start beside result."""
+    figure, axes = plt.subplots(figsize=(6, 0.4 * len(groups) + 1.5))
+    names = list(groups)
+    series = [name for name in next(iter(groups.values())) if name != "items"]
+    places = np.arange(len(names))
+    height = 0.8 / len(series)
+    for i, name in enumerate(series):
+        axes.barh(places + i * height, [groups[label][name] for label in names], height=height, label=name)
+    axes.set(xlabel="mean score, held-out questions", title="Accuracy by group", xlim=(0, 1))
+    axes.set_yticks(places + 0.4 - height / 2, [f"{label} ({int(groups[label]['items'])})" for label in names])
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

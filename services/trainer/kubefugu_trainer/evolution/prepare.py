@@ -6,6 +6,7 @@ start.npz and, where offsets move, the factor bundle.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from kubefugu_routing.formats import RouterFormat
 from kubefugu_routing.policy import PolicyArtifact, WorkerRow
 from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_routing.svf import LAYER_BLOCKS, SvfOffsets, TieMode, default_layer, layout_of
+from kubefugu_trainer.evolution import holdout
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.problem import Problem
 from kubefugu_trainer.evolution.vector import Vector, VectorLayout, feature_scale, layout_for
@@ -43,6 +45,33 @@ class Prepared:
     """The start as an artifact: rows, format, what of it does not move."""
     backbone: str
     """Reference it was loaded by."""
+
+    live = False
+    """See Subject."""
+
+    @property
+    def train_rows(self) -> NDArray[np.int64]:
+        """See Subject."""
+        return holdout.training(self.table)
+
+    @property
+    def worker_names(self) -> tuple[str, ...]:
+        """See Subject."""
+        return self.table.workers
+
+    @property
+    def data_sha256(self) -> str:
+        """See Subject."""
+        return self.table.sha256
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """See Subject."""
+        return {}
+
+    def artifact(self, x: Vector) -> PolicyArtifact:
+        """See Subject."""
+        return found_artifact(self, x, bundle_sha256=hashlib.sha256(self.problem.bundle).hexdigest())
 
 
 def starting_artifact(

@@ -18,22 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubefugu_routing.policy import PolicyArtifact, save_artifact
-from kubefugu_trainer.evolution import holdout
 from kubefugu_trainer.evolution.checkpoints import Checkpoint, Checkpoints
-from kubefugu_trainer.evolution.choice import Draw, Generation, Measured, choose, draw_generation
+from kubefugu_trainer.evolution.choice import Generation, Measured, draw_generation
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.evaluators import Evaluator
-from kubefugu_trainer.evolution.fitness import Logits
-from kubefugu_trainer.evolution.prepare import Prepared, found_artifact
 from kubefugu_trainer.evolution.sepcma import SepCma, Strategy
 from kubefugu_trainer.evolution.stopping import RunStoppedError
+from kubefugu_trainer.evolution.subject import Judge, Subject
 from kubefugu_trainer.evolution.vector import Vector
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
-
-IntArray = NDArray[np.int64]
-_HELD_OUT_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +60,28 @@ class Limits:
 
 
 class EvolutionRun:
-    """One run. `evaluator` measures candidates, `logits` evaluates the result, `run` keeps what is done."""
+    """One run. `evaluator` measures candidates, `judge` the result on held-out questions, `run` keeps what is done."""
 
     def __init__(
         self,
         config: EvolutionConfig,
-        prepared: Prepared,
+        prepared: Subject,
         *,
         evaluator: Evaluator,
-        logits: Callable[[], Logits],
+        judge: Judge,
         run: RunDirectory,
         reporter: Reporter,
         limits: Limits,
         on_progress: Callable[[Progress], None] = lambda _: None,
-        confidence: float = 0.95,
     ) -> None:
         self._config = config
         self._prepared = prepared
         self._evaluator = evaluator
-        self._logits = logits
+        self._judge = judge
         self._run = run
         self._reporter = reporter
         self._limits = limits
         self._on_progress = on_progress
-        self._confidence = confidence
-        self._train = holdout.training(prepared.table)
         self._strategy = Strategy.default(prepared.problem.layout.total, config.population)
         self._best = -np.inf
         self._elapsed_s = 0.0
@@ -150,9 +142,10 @@ class EvolutionRun:
             optimiser.generator,
             self._config,
             number=number,
-            train=self._train,
+            train=self._prepared.train_rows,
             workers=problem.workers,
             candidates=self._strategy.population,
+            episodes=self._prepared.live,
         )
         asked = optimiser.ask()
         self._check_stop()
@@ -166,13 +159,19 @@ class EvolutionRun:
             "entropy": [result.entropy for result in results],
             "cost": [result.cost for result in results],
             "shares": np.mean([result.shares for result in results], axis=0).tolist(),
+            "turns": float(np.mean([result.turns for result in results])),
+            "roles": np.mean([result.roles for result in results], axis=0).tolist() if results[0].roles else [],
             "sigma": optimiser.sigma,
             "mean_norm": float(np.linalg.norm(optimiser.mean)),
             "mean_sha256": hashlib.sha256(optimiser.mean.tobytes()).hexdigest(),
         }
 
     def _measure(self, generation: Generation, candidates: NDArray[np.float64]) -> list[Measured]:
-        return self._evaluator.evaluate(generation, candidates, on_result=lambda _index, _measured: self._check_stop())
+        return self._evaluator.evaluate(generation, candidates, on_result=self._heard)
+
+    def _heard(self, index: int, measured: Measured) -> None:
+        self._reporter.advance(0, candidate=index, fitness=round(measured.fitness, 4))  # a sign of life where one takes minutes
+        self._check_stop()
 
     def _check_stop(self) -> None:
         if self._limits.stop.is_set():
@@ -218,46 +217,27 @@ class EvolutionRun:
         records = [line for line in self._run.metrics.read() if line.get("event") == "generation"]
         mean_fitness = float(np.mean(records[-1]["fitness"])) if records else 0.0
         self._say("evaluating", optimiser.generation, mean_fitness, optimiser.sigma)
-        figures = self._held_out(optimiser.mean * self._prepared.scale)
-        sha256 = save_artifact(self._run.artifact, self._artifact(optimiser, figures))
+        x = optimiser.mean * self._prepared.scale
+        figures = self._judge(x, self._check_stop)
+        sha256 = save_artifact(self._run.artifact, self._artifact(x, optimiser.generation, figures))
         self._run.metrics.append({"event": "artifact", "sha256": sha256, **figures})
         if records:
             from kubefugu_trainer.evolution import plots  # matplotlib, needed only here
 
-            plots.write(self._run.path / "plots", records, self._prepared.table.workers)
+            plots.write(self._run.path / "plots", records, self._prepared.worker_names, figures)
         generations = {"generations": optimiser.generation, "sigma": optimiser.sigma, "artifact_sha256": sha256}
         write_json(self._run.report, {**figures, **generations})
         self._say("succeeded", optimiser.generation, mean_fitness, optimiser.sigma)
 
-    def _held_out(self, x: Vector) -> dict[str, Any]:
-        table = self._prepared.table
-        split, rows = holdout.held_out(table)
-        logits = self._logits()
-        found, start = self._choices(logits, x, rows), self._choices(logits, self._prepared.start, rows)
-        return {"split": split, **holdout.compare(table, rows, found, start, seed=self._config.seed, level=self._confidence)}
-
-    def _choices(self, logits: Logits, x: Vector, rows: IntArray) -> IntArray:
-        """Served choices: argmax over all workers."""
-        parts = []
-        for begin in range(0, len(rows), _HELD_OUT_CHUNK):
-            self._check_stop()
-            part = rows[begin : begin + _HELD_OUT_CHUNK]
-            everyone = Draw(part, np.ones((len(part), self._prepared.problem.workers), dtype=np.bool_), np.zeros((0, 0)))
-            parts.append(choose(logits.logits(x, part), everyone))
-        return np.concatenate(parts)
-
-    def _artifact(self, optimiser: SepCma, figures: dict[str, Any]) -> PolicyArtifact:
-        bundle = self._prepared.problem.bundle
-        found = found_artifact(
-            self._prepared, optimiser.mean * self._prepared.scale, bundle_sha256=hashlib.sha256(bundle).hexdigest()
-        )
+    def _artifact(self, x: Vector, generations: int, figures: dict[str, Any]) -> PolicyArtifact:
         training = {
             "algorithm": "sep-cma-es",
-            "data_sha256": self._prepared.table.sha256,
+            "data_sha256": self._prepared.data_sha256,
             "seed": self._config.seed,
-            "generations": optimiser.generation,
+            "generations": generations,
             "population": self._strategy.population,
             "vector": "mean",
             "config": self._config.model_dump(mode="json"),
+            **self._prepared.provenance,
         }
-        return replace(found, training=training, metrics=figures)
+        return replace(self._prepared.artifact(x), training=training, metrics=figures)

@@ -17,11 +17,11 @@ from kombu.exceptions import OperationalError
 
 from kubefugu_core.errors import DataError, UnavailableError
 from kubefugu_trainer.evolution.choice import Generation, Measured
-from kubefugu_trainer.evolution.problem import Problem
 from kubefugu_trainer.evolution.sepcma import Population
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app, shown
 from kubefugu_trainer.queue.mailbox import BrokerError, Mailbox, read_answer
+from kubefugu_trainer.queue.problems import Sendable
 from kubefugu_trainer.runs.files import replace_file
 from kubefugu_trainer.runs.progress import Reporter
 
@@ -49,7 +49,7 @@ class CeleryEvaluator:
         broker: str,
         *,
         run_id: str,
-        problem: Problem,
+        problem: Sendable,
         stop: threading.Event,
         reporter: Reporter,
         patience_s: float = 60.0,
@@ -158,7 +158,7 @@ class _Collector:
     def __init__(
         self,
         mailbox: Mailbox,
-        problem: Problem,
+        problem: Sendable,
         number: int,
         digests: list[str],
         found: dict[int, Measured],

@@ -173,8 +173,8 @@ def digest(vector: bytes, draw: bytes) -> str:
 
 def draw_to_bytes(draw: Draw) -> bytes:
     """A draw as bytes, equal for equal draws."""
-    shape = np.array([draw.allowed.shape[0], draw.allowed.shape[1], draw.noise.size], dtype="<i8")
-    parts = (shape, draw.rows.astype("<i8"), draw.allowed.astype("u1"), draw.noise.astype("<f8"))
+    shape = np.array([draw.allowed.shape[0], draw.allowed.shape[1], draw.noise.size, draw.seeds.size], dtype="<i8")
+    parts = (shape, draw.rows.astype("<i8"), draw.allowed.astype("u1"), draw.seeds.astype("<i8"), draw.noise.astype("<f8"))
     return b"".join(part.tobytes() for part in parts)
 
 
@@ -182,10 +182,11 @@ def draw_from_bytes(raw: bytes) -> Draw:
     """Read `draw_to_bytes` back. Raises DataError for anything else."""
     buffer = io.BytesIO(raw)
     try:
-        size, workers, noise = (int(n) for n in np.frombuffer(buffer.read(24), dtype="<i8"))
+        size, workers, noise, seeds = (int(n) for n in np.frombuffer(buffer.read(32), dtype="<i8"))
         rows = np.frombuffer(buffer.read(8 * size), dtype="<i8").astype(np.int64)
         allowed = np.frombuffer(buffer.read(size * workers), dtype="u1").astype(np.bool_).reshape(size, workers)
+        drawn = np.frombuffer(buffer.read(8 * seeds), dtype="<i8").astype(np.int64)
         rest = np.frombuffer(buffer.read(), dtype="<f8").astype(np.float64)
-        return Draw(rows, allowed, rest.reshape(size, workers) if noise else np.zeros((0, 0)))
+        return Draw(rows, allowed, rest.reshape(size, workers) if noise else np.zeros((0, 0)), drawn)
     except ValueError as error:
         raise DataError(f"not a draw: {error}") from error

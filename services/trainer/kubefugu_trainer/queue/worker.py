@@ -16,10 +16,10 @@ from typing import Any
 import structlog
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.evolution.fitness import Fitness, make_fitness
-from kubefugu_trainer.evolution.problem import Problem
+from kubefugu_trainer.evolution.evaluators import Measures
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app
 from kubefugu_trainer.queue.mailbox import Answer, BrokerError, Mailbox
+from kubefugu_trainer.queue.problems import fitness_of
 
 _CLAIM_S = 4.0
 _KEPT_PROBLEMS = 2
@@ -33,7 +33,7 @@ class Desk:
         self._broker = broker
         self._device = device
         self._redis: Any = None
-        self._fitness: OrderedDict[str, Fitness] = OrderedDict()
+        self._fitness: OrderedDict[str, Measures] = OrderedDict()
 
     def evaluate(self, run_id: str, generation: int, candidate: int) -> None:
         """Measure a candidate, unless its generation is over or another evaluator was faster."""
@@ -56,7 +56,7 @@ class Desk:
                 answer = Answer(None, f"{type(error).__name__}: {error}")
             mailbox.answer(generation, candidate, work.digest, answer)
 
-    def _load(self, run_id: str, mailbox: Mailbox) -> Fitness | None:
+    def _load(self, run_id: str, mailbox: Mailbox) -> Measures | None:
         if run_id in self._fitness:
             self._fitness.move_to_end(run_id)
             return self._fitness[run_id]
@@ -65,7 +65,7 @@ class Desk:
             return None
         while len(self._fitness) >= _KEPT_PROBLEMS:
             self._fitness.popitem(last=False)
-        self._fitness[run_id] = make_fitness(Problem.from_bytes(raw), device=self._device)
+        self._fitness[run_id] = fitness_of(raw, device=self._device)
         return self._fitness[run_id]
 
     @contextmanager
