@@ -13,7 +13,7 @@ from kubefugu_operators.trainingrun.spec import TrainingRunSpec
 from kubefugu_operators.trainingrun.stages import JobPhase, JobState, finding
 from kubefugu_operators.trainingrun.status import ConditionType, Reason
 
-_OVER = ("evaluating", "succeeded", "failed")
+_OVER = ("succeeded", "failed")
 """States of a driver that needs no evaluator any more."""
 
 

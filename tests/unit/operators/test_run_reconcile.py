@@ -418,7 +418,7 @@ def test_evaluators_come_with_a_running_driver_and_go_when_it_needs_them_no_more
     assert story.status["evaluators"] == "1/2"
     lost = story.step(1, pods=(pod("Failed", exit_code=137),))
     assert lost.delete == ()
-    assert [str(gone.ref) for gone in story.step(1, pods=(pod(),), view=RunView(True, "evaluating")).delete] == [
+    assert [str(gone.ref) for gone in story.step(1, pods=(pod(),), view=RunView(True, "succeeded")).delete] == [
         "Deployment ns/run-evaluators"
     ]
 
