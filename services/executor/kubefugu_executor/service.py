@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeAlias, cast
 
 import grpc
+import orjson
 
 from kubefugu.executor.v1 import executor_pb2 as pb
 from kubefugu.executor.v1 import executor_pb2_grpc
@@ -17,6 +18,7 @@ from kubefugu_coordination.loop.passthrough import PassThrough
 from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.loop.runner import CoordinationLoop, LoopSettings
 from kubefugu_coordination.workers import PoolSnapshot, WorkerClient, WorkerSet
+from kubefugu_coordination.workflow.record import record_svg
 from kubefugu_coordination.workflow.runner import WorkflowRun
 from kubefugu_core.chat import ChatLimits, parse_chat_request
 from kubefugu_core.errors import DecisionNotFoundError, InvalidRequestError, ModelNotFoundError, OverloadedError
@@ -139,6 +141,8 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServiceServicer):
         payload = await self._decisions.get(request.tenant, request.request_id)
         if payload is None:
             raise DecisionNotFoundError(f"There is no decision record {request.request_id!r}.", field="id")
+        if request.graph:
+            return pb.GetDecisionResponse(graph_svg=_graph_svg(payload, request.request_id))
         return pb.GetDecisionResponse(decision_json=payload)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
@@ -169,3 +173,11 @@ def _worker_state(client: WorkerClient) -> pb.WorkerState:
         declined=stats.declined,
         latency_ms_ewma=stats.latency_ms_ewma,
     )
+
+
+def _graph_svg(record: bytes, request_id: str) -> str:
+    workflow = orjson.loads(record).get("workflow")
+    svg = record_svg(workflow) if workflow else None
+    if svg is None:
+        raise DecisionNotFoundError(f"The request {request_id!r} planned no workflow.", field="id")
+    return svg

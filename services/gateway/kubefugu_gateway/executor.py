@@ -48,6 +48,10 @@ class Executor(Protocol):
         """A decision record as JSON. Raises DecisionNotFoundError."""
         ...
 
+    async def get_graph(self, request_id: str, *, tenant: str) -> str:
+        """The picture (SVG) of a request's workflow. Raises DecisionNotFoundError."""
+        ...
+
     async def is_serving(self) -> bool:
         """Whether requests can be answered now."""
         ...
@@ -111,11 +115,18 @@ class GrpcExecutor:
     async def get_decision(self, request_id: str, *, tenant: str) -> bytes:
         """See Executor."""
         request = executor_pb2.GetDecisionRequest(request_id=request_id, tenant=tenant)
+        return bytes((await self._decision(request)).decision_json)
+
+    async def get_graph(self, request_id: str, *, tenant: str) -> str:
+        """See Executor."""
+        request = executor_pb2.GetDecisionRequest(request_id=request_id, tenant=tenant, graph=True)
+        return str((await self._decision(request)).graph_svg)
+
+    async def _decision(self, request: executor_pb2.GetDecisionRequest) -> executor_pb2.GetDecisionResponse:
         try:
-            response = await self._stub.GetDecision(request, timeout=_READ_TIMEOUT_S)
+            return await self._stub.GetDecision(request, timeout=_READ_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise _translate(error, timeout_s=_READ_TIMEOUT_S) from error
-        return bytes(response.decision_json)
 
     async def is_serving(self) -> bool:
         """See Executor."""

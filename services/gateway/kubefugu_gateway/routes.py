@@ -14,6 +14,9 @@ from kubefugu_gateway.auth import Authenticator
 from kubefugu_gateway.executor import Executor
 from kubefugu_gateway.metrics import GatewayMetrics
 
+_PICTURE = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'", "x-content-type-options": "nosniff"}
+"""A picture may quote what planners wrote: opened on its own, it runs nothing and loads nothing."""
+
 
 def make_router(*, executor: Executor, authenticator: Authenticator, metrics: GatewayMetrics) -> APIRouter:
     """Routes over an executor."""
@@ -39,6 +42,11 @@ def make_router(*, executor: Executor, authenticator: Authenticator, metrics: Ga
     async def get_decision(request_id: str, request: Request) -> Response:
         record = await executor.get_decision(request_id, tenant=tenant_of(request))
         return Response(record, media_type="application/json")
+
+    @router.get("/v1/decisions/{request_id}/graph.svg", summary="The picture of a request's workflow", response_class=Response)
+    async def get_graph(request_id: str, request: Request) -> Response:
+        svg = await executor.get_graph(request_id, tenant=tenant_of(request))
+        return Response(svg, media_type="image/svg+xml", headers=_PICTURE)
 
     @router.get("/healthz", summary="The process lives")
     async def healthz() -> dict[str, str]:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from support.conductors import conductor_service
@@ -102,3 +103,38 @@ async def test_the_workflow_is_explained_and_read_back(client: openai.AsyncOpenA
     assert explained["kubefugu"]["workflow"]["plans"][0]["steps"][0]["subtask"] == "How is the weather in Lima?"
     record = await client.get(f"/decisions/{answer.id}", cast_to=object)
     assert record["workflow"]["plans"][0]["steps"][0] == {"worker": "alpha", "access": []}  # type: ignore[index]
+
+
+async def test_the_workflows_picture_is_served(client: openai.AsyncOpenAI) -> None:
+    messages: list[Any] = [{"role": "user", "content": "Advise me."}]
+    answer = await client.chat.completions.create(model="fugu-ultra", messages=messages)
+    async with httpx.AsyncClient(base_url=str(client.base_url)) as browser:
+        picture = await browser.get(f"decisions/{answer.id}/graph.svg")
+        assert picture.headers["content-type"].startswith("image/svg+xml")
+        assert picture.headers["content-security-policy"].startswith("default-src 'none'")
+        assert picture.text.startswith("<svg")
+        assert "alpha → writer" in picture.text
+        single = await client.chat.completions.create(model="writer", messages=messages)
+        for known in (single.id, "chatcmpl-unknown"):
+            missing = await browser.get(f"decisions/{known}/graph.svg")
+            assert (missing.status_code, missing.json()["error"]["code"]) == (404, "decision_not_found")
+
+
+async def test_step_events_are_streamed_where_asked_for(client: openai.AsyncOpenAI) -> None:
+    stream = await client.chat.completions.create(
+        model="fugu-ultra",
+        messages=[{"role": "user", "content": "Advise me."}],
+        stream=True,
+        extra_body={"kubefugu": {"progress": True}},
+    )
+    told = [(chunk.model_extra or {}).get("kubefugu") async for chunk in stream]
+    steps = [(event["event"], event.get("step"), event.get("worker")) for event in told if event]
+    assert steps == [
+        ("planned", None, None),
+        ("step_started", 0, "alpha"),
+        ("step_ended", 0, "alpha"),  # it calls a tool that nobody offered here
+        ("step_started", 0, "writer"),
+        ("step_ended", 0, "writer"),
+        ("step_started", 1, "writer"),
+        ("step_ended", 1, "writer"),
+    ]

@@ -416,17 +416,21 @@ class GetDecisionRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
+    GRAPH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     tenant: _builtins.str
+    graph: _builtins.bool
+    """True: the picture of the request's workflow instead of the record. NOT_FOUND for a request without one."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         tenant: _builtins.str = ...,
+        graph: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph", b"graph", "request_id", b"request_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -437,16 +441,20 @@ class GetDecisionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISION_JSON_FIELD_NUMBER: _builtins.int
+    GRAPH_SVG_FIELD_NUMBER: _builtins.int
     decision_json: _builtins.bytes
     """The decision record as JSON (docs/api.md, decisions)."""
+    graph_svg: _builtins.str
+    """The workflow's graph as SVG, where it was asked for."""
     def __init__(
         self,
         *,
         decision_json: _builtins.bytes = ...,
+        graph_svg: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_json", b"decision_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_json", b"decision_json", "graph_svg", b"graph_svg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
