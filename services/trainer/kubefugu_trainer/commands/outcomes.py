@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kubefugu_trainer.commands.options import Progress, Seed, Workers, names
+from kubefugu_trainer.commands.options import Data, Progress, Seed, Workers, names
 
 app = typer.Typer(help="Outcome tables: measured from live workers, or imported from public corpora.", no_args_is_help=True)
 
@@ -69,3 +69,19 @@ def import_(
     for sentence in table.notes:
         print(sentence)
     print(f"{out}: {len(table)} questions, {len(table.workers)} workers, {len(table.rows('train'))} for training.")
+
+
+@app.command()
+def strengths(
+    data: Data,
+    out: Annotated[Path, typer.Option("--json", help="File for the executor's STRENGTHS_FILE.")],
+    least: Annotated[int, typer.Option("--least", min=1, help="Fewest questions of a group that say anything.")] = 10,
+) -> None:
+    """Mean measured score of each worker per group: what the Conductor's planner is told of the workers."""
+    from kubefugu_trainer.outcomes.reader import read_table
+    from kubefugu_trainer.outcomes.strengths import strengths_of
+    from kubefugu_trainer.runs.files import write_json
+
+    found = strengths_of(read_table(data), least=least)
+    write_json(out, found)
+    print(f"{out}: {sum(len(groups) for groups in found.values())} scores of {len(found)} workers")
