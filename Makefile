@@ -96,6 +96,7 @@ default-head: $(VENV)/.development ## Measure the default pool and train its hea
 	$(BIN)/kubefugu train supervised --data $(HEAD_RUN)/outcomes.parquet --backbone smollm2-135m-instruct --out $(HEAD_RUN)/run
 	$(BIN)/kubefugu eval --data $(HEAD_RUN)/outcomes.parquet --artifact $(HEAD_RUN)/run --json pools/heads/default.json
 	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
+	$(BIN)/kubefugu outcomes strengths --data $(HEAD_RUN)/outcomes.parquet --json pools/heads/default.strengths.json
 
 # --- check ------------------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,12 @@ def find_head(pool_file: Path, pool: WorkerPool) -> Path | None:
     return default if default.is_file() and _fits(default, pool) else None
 
 
+def find_strengths(head: Path | None) -> Path | None:
+    """`<head's stem>.strengths.json` beside a head: what its workers scored when they were measured, for planners."""
+    path = head.with_name(f"{head.stem}.strengths.json") if head is not None else None
+    return path if path is not None and path.is_file() else None
+
+
 def _fits(head: Path, pool: WorkerPool) -> bool:
     """What the router would accept: a row for some worker, and no row for a worker that has another model by now."""
     models = {worker.name: worker.model for worker in pool.spec.workers}

@@ -44,6 +44,8 @@ class PlanInput:
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Worker -> why it is not part of the stack."""
     with_conductor: bool = False
+    strengths: Path | None = None
+    """Measured strengths of the workers, for planners."""
     policy_generation: int = 0
     """Generation of the policy set that was declared for it."""
     python: str = sys.executable
@@ -153,6 +155,7 @@ def _executor(given: PlanInput) -> Component:
         "pool_file": given.layout.pool_file,
         "router_target": given.layout.target(ROUTER),
         "conductor_target": given.layout.target(CONDUCTOR) if given.with_conductor else "",
+        "strengths_file": given.strengths.absolute() if given.strengths is not None else "",
         "decisions_url": f"sqlite:///{given.layout.data_dir / EXECUTOR / 'decisions.sqlite'}",
         "state_url": f"sqlite:///{given.layout.data_dir / EXECUTOR / 'state.sqlite'}",
     }

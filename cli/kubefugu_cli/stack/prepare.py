@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from kubefugu_cli.fetching import fetch_models
-from kubefugu_cli.pools import find_head
+from kubefugu_cli.pools import find_head, find_strengths
 from kubefugu_cli.stack import plan as planning
 from kubefugu_cli.stack import processes
 from kubefugu_cli.stack.layout import StackLayout
@@ -51,6 +51,7 @@ def prepare(layout: StackLayout, *, pool_file: Path, port: int, head: Path | Non
         model_files=model_files,
         backbone=backbone_ref,
         left_out=planning.cluster_only(pool),
+        strengths=find_strengths(head),
         with_conductor=importlib.util.find_spec("kubefugu_conductor.main") is not None,
         policy_generation=declare_head(layout, head, pool_stem=pool_file.stem, before=before),
     )

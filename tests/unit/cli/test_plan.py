@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.pools import pool_of
 
+from kubefugu_cli.pools import find_strengths
 from kubefugu_cli.stack import plan as planning
 from kubefugu_cli.stack.layout import StackLayout
 from kubefugu_cli.stack.model import Component, StackPlan
@@ -114,3 +115,15 @@ def test_sockets_move_to_a_short_folder_where_the_cache_path_is_long(tmp_path: P
     for layout in (short, long):
         assert len(layout.target("conductor").removeprefix("unix:")) <= 103
     assert StackLayout.of(tmp_path / ("long" * 30), "other").sockets_dir != long.sockets_dir
+
+
+def test_the_executor_is_told_the_strengths_that_were_measured_with_the_head(tmp_path: Path) -> None:
+    head = tmp_path / "heads" / "mine.safetensors"
+    assert find_strengths(head) is None
+    assert find_strengths(None) is None
+    head.parent.mkdir()
+    (head.parent / "mine.strengths.json").write_text("{}")
+    plan = planning.build_plan(given(tmp_path, _LLAMA, strengths=find_strengths(head)))
+    assert named(plan, "executor").env["KUBEFUGU_EXECUTOR_STRENGTHS_FILE"] == str(head.parent / "mine.strengths.json")
+    without = planning.build_plan(given(tmp_path, _LLAMA))
+    assert "KUBEFUGU_EXECUTOR_STRENGTHS_FILE" not in named(without, "executor").env
