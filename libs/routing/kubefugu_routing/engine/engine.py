@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_routing.backbone import Backbone
 from kubefugu_routing.engine import partial
+from kubefugu_routing.engine.graphs import GraphCache
 from kubefugu_routing.engine.packing import pack_layers, release
 from kubefugu_routing.engine.params import decoder_params
 from kubefugu_routing.engine.prefix_cache import PrefixCache
@@ -58,6 +59,7 @@ class Engine:
         max_step_tokens: int = 2048,
         pack: bool = False,
         self_check: bool = True,
+        graphs: GraphCache | None = None,
     ) -> None:
         self.backbone = backbone
         self.stats = EngineStats()
@@ -74,6 +76,8 @@ class Engine:
             self._check_forward()
         if pack:
             self._pack()
+        # Recorded passes pay where starting kernels costs more than running them.
+        self.graphs = graphs or (GraphCache(self._params, self._rotary) if backbone.info.device.startswith("cuda") else None)
 
     # --- features and logits -------------------------------------------------------------------------------------------------
 
@@ -144,6 +148,8 @@ class Engine:
         if variant.key != BASE_KEY:
             with self._lock:
                 self._cache.forget(variant.key)
+                if self.graphs is not None:
+                    self.graphs.forget(variant.key)
 
     # --- sequences, for a host that schedules -------------------------------------------------------------------------
 
@@ -160,12 +166,37 @@ class Engine:
     def step(self, parts: SequenceOf[tuple[Sequence, int]]) -> None:
         """Compute the next `count` tokens of each sequence. Finished sequences are put into the prefix cache."""
         with self._lock:
-            self._stepper.advance([Part(sequence, count) for sequence, count in parts])
+            if not (len(parts) == 1 and self._replayed(*parts[0])):
+                self._stepper.advance([Part(sequence, count) for sequence, count in parts])
             self.stats.steps += 1
             for sequence, count in parts:
                 self.stats.computed_tokens += count
                 if sequence.finished:
                     self._retire(sequence)
+
+    def _replayed(self, sequence: Sequence, count: int) -> bool:
+        """Compute a fresh sequence that one variant decides by a recorded pass, where there is one; whether it was."""
+        if self.graphs is None or sequence.done or count < len(sequence.tokens) or len(sequence.variants) > 1:
+            return False
+        variant = sequence.variants[0]
+
+        def ordinary() -> torch.Tensor:
+            fresh = make_sequence((*sequence.tokens, 0), [variant], self._stepper.num_layers)
+            self._stepper.advance([Part(fresh, count)])
+            return fresh.features[variant.key]
+
+        with torch.inference_mode():
+            made = self.graphs.run(sequence.tokens, variant, ordinary)
+        if made is None:
+            return False
+        feature, pairs = made
+        # The base lane holds the layers below the one where the variant forks.
+        sequence.lanes = {BASE_KEY: pairs[: sequence.base_depth]} if sequence.base_depth else {}
+        if variant.key != BASE_KEY:
+            sequence.lanes[variant.key] = pairs[sequence.base_depth :]
+        sequence.features[variant.key] = feature
+        sequence.done += count
+        return True
 
     def run(self, sequences: SequenceOf[Sequence]) -> None:
         """Compute sequences to their end, shortest first, in steps of at most `max_step_tokens` tokens."""

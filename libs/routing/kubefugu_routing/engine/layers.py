@@ -30,7 +30,8 @@ def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
     return x * cos + turned * sin
 
 
-def _linear(x: Tensor, layer: LayerParams, name: str) -> Tensor:
+def linear(x: Tensor, layer: LayerParams, name: str) -> Tensor:
+    """x W^T + bias for a named matrix, in whichever form the layer holds it."""
     factors = layer.factored.get(name)
     if factors is not None:
         right, left = factors
@@ -41,8 +42,9 @@ def _linear(x: Tensor, layer: LayerParams, name: str) -> Tensor:
     return functional.linear(x, getattr(layer, name), layer.biases.get(name))
 
 
-def _query(x: Tensor, layer: LayerParams, params: DecoderParams, rotary: Rotary) -> Tensor:
-    query = _linear(x, layer, "q_proj").view(x.shape[0], params.num_heads, params.head_dim)
+def project_query(x: Tensor, layer: LayerParams, params: DecoderParams, rotary: Rotary) -> Tensor:
+    """Rotated queries (T, heads, head_dim) of normed inputs (T, d)."""
+    query = linear(x, layer, "q_proj").view(x.shape[0], params.num_heads, params.head_dim)
     if layer.q_norm is not None:
         query = rms_norm(query, layer.q_norm, params.eps)
     return _rotate(query, rotary)
@@ -57,11 +59,11 @@ def keys_values(
     past: Sequence[KeyValue | None],
 ) -> list[KeyValue]:
     """Keys and values of each segment, past included. `x` is the normed input (T, d)."""
-    key = _linear(x, layer, "k_proj").view(x.shape[0], params.num_kv_heads, params.head_dim)
+    key = linear(x, layer, "k_proj").view(x.shape[0], params.num_kv_heads, params.head_dim)
     if layer.k_norm is not None:
         key = rms_norm(key, layer.k_norm, params.eps)
     key = _rotate(key, rotary).transpose(0, 1)
-    value = _linear(x, layer, "v_proj").view(x.shape[0], params.num_kv_heads, params.head_dim).transpose(0, 1)
+    value = linear(x, layer, "v_proj").view(x.shape[0], params.num_kv_heads, params.head_dim).transpose(0, 1)
     out: list[KeyValue] = []
     for segment, before in zip(segments, past, strict=True):
         k, v = key[:, segment.start : segment.stop], value[:, segment.start : segment.stop]
@@ -69,10 +71,11 @@ def keys_values(
     return out
 
 
-def _mlp(x: Tensor, layer: LayerParams, params: DecoderParams) -> Tensor:
+def mlp(x: Tensor, layer: LayerParams, params: DecoderParams) -> Tensor:
+    """The second half of a layer, residual included."""
     normed = rms_norm(x, layer.post_norm, params.eps)
-    inner = params.activation(_linear(normed, layer, "gate_proj")) * _linear(normed, layer, "up_proj")
-    return x + _linear(inner, layer, "down_proj")
+    inner = params.activation(linear(normed, layer, "gate_proj")) * linear(normed, layer, "up_proj")
+    return x + linear(inner, layer, "down_proj")
 
 
 def full_layer(
@@ -86,9 +89,9 @@ def full_layer(
     """Hidden states (T, d) after the layer, and each segment's keys and values."""
     normed = rms_norm(x, layer.input_norm, params.eps)
     pairs = keys_values(normed, layer, params, rotary, segments, past)
-    query = _query(normed, layer, params, rotary)
+    query = project_query(normed, layer, params, rotary)
     mixed = attend(query, [k for k, _ in pairs], [v for _, v in pairs], segments, params.scaling)
-    return _mlp(x + _linear(mixed, layer, "o_proj"), layer, params), pairs
+    return mlp(x + linear(mixed, layer, "o_proj"), layer, params), pairs
 
 
 def last_layer(
@@ -109,6 +112,6 @@ def last_layer(
     if not wanted:
         return x[:0], pairs
     rows = torch.tensor([segments[i].stop - 1 for i in wanted], device=x.device)
-    query = _query(normed[rows], layer, params, (rotary[0][rows], rotary[1][rows]))
+    query = project_query(normed[rows], layer, params, (rotary[0][rows], rotary[1][rows]))
     mixed = attend_last(query, [pairs[i][0] for i in wanted], [pairs[i][1] for i in wanted], params.scaling)
-    return _mlp(x[rows] + _linear(mixed, layer, "o_proj"), layer, params), pairs
+    return mlp(x[rows] + linear(mixed, layer, "o_proj"), layer, params), pairs
