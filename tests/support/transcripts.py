@@ -36,10 +36,10 @@ class Transcript:
     kind: str
 
 
-def transcripts(count: int, *, seed: int, max_chars: int = 1500) -> list[Transcript]:
+def transcripts(count: int, *, seed: int, max_bytes: int = 1500) -> list[Transcript]:
     """`count` transcripts, conversation by conversation, each turn extending the one before.
 
-    Lengths are log-uniform up to `max_chars` characters a transcript (about as many tokens for a byte-level tokenizer); one
+    Lengths are log-uniform up to `max_bytes` of UTF-8 a conversation (at most as many tokens for a byte-level tokenizer); one
     conversation in twenty has the full length.
     """
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def transcripts(count: int, *, seed: int, max_chars: int = 1500) -> list[Transcr
     conversation = 0
     while len(out) < count:
         kind = kinds[conversation % len(kinds)]
-        target = max_chars if conversation % 20 == 7 else int(np.exp(rng.uniform(0, np.log(max_chars))))
+        target = max_bytes if conversation % 20 == 7 else int(np.exp(rng.uniform(0, np.log(max_bytes))))
         turns = int(rng.integers(1, 6))
         messages: list[Message] = []
         for turn in range(turns):
@@ -76,4 +76,5 @@ def _text(rng: np.random.Generator, kind: str, length: int) -> str:
     piece = _PIECES[kind]
     start = int(rng.integers(0, len(piece)))
     noise = "".join(chr(int(c)) for c in rng.integers(97, 123, size=6))
-    return (piece[start:] + noise + piece * (1 + length // len(piece)))[:length]
+    whole = (piece[start:] + noise + piece * (1 + length // len(piece))).encode()[:length]
+    return whole.decode(errors="ignore") or "."

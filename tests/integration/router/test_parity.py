@@ -169,7 +169,7 @@ async def run(tiny: Tiny, staged: Staged, folder: Path, corpus: Sequence[Transcr
     async with hosts(tiny.directory, staged, folder, cases) as clients:
         for name, client in clients.items():
             for case in cases:
-                for batched in passes:
+                for batched in passes if name != "in process, small steps" else passes[-1:]:
                     seen = await compare(client, case, corpus, batched=batched)
                     where = f"{name}, {case.version}, {'batched' if batched else 'single'}"
                     print(f"{where}: {seen}")
@@ -181,7 +181,7 @@ async def run(tiny: Tiny, staged: Staged, folder: Path, corpus: Sequence[Transcr
 
 async def test_hosts_and_naive_decide_alike(tiny: Tiny, triton_server: Staged, tmp_path: Path) -> None:
     """The corpus's beginning; the whole of it is the slow test below."""
-    await run(tiny, triton_server, tmp_path, transcripts(48, seed=1, max_chars=600), passes=[True])
+    await run(tiny, triton_server, tmp_path, transcripts(48, seed=1, max_bytes=600), passes=[True])
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ async def test_hosts_and_naive_decide_alike_on_500_transcripts(tiny: Tiny, trito
 
 def test_the_corpus_holds_what_it_should() -> None:
     corpus = transcripts(500, seed=1)
-    lengths = [sum(len(text) for _, text in transcript.messages) for transcript in corpus]
+    lengths = [sum(len(text.encode()) for _, text in transcript.messages) for transcript in corpus]
     assert len({transcript.kind for transcript in corpus}) == 13
     assert min(lengths) <= 2
     assert max(lengths) > 1400
