@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import orjson
@@ -19,10 +20,8 @@ from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.loop.runner import CoordinationLoop, EarlyVerifierError, LoopSettings
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet, text_of
 from kubefugu_coordination.workers.cache import ReplyCache
-from kubefugu_coordination.workers.classify import may_retry
 from kubefugu_core.chat import ChatRequest, parse_chat_request
 from kubefugu_core.errors import (
-    DeadlineExceededError,
     KubefuguError,
     NoWorkerAvailableError,
     UnavailableError,
@@ -34,7 +33,9 @@ from kubefugu_core.pool import Role, WorkerPool
 from kubefugu_trainer.tasks.question import Question
 
 PATIENT = RetryPolicy(attempts=6, first_wait_s=0.25, max_wait_s=30.0)
-_REPLAYS = 5
+_PATIENCE_S = 900.0
+"""How long workers that fail are waited for."""
+_LONGEST_WAIT_S = 30.0
 _IN_FLIGHT = 16
 _HOURS_S = 6 * 3600.0
 _ANSWERLESS = (
@@ -91,17 +92,18 @@ class Player:
         Raises UnavailableError where workers can't be reached.
         """
         chat = _request(question, rules, seed=seed, allow=allow)
-        why: KubefuguError | None = None
-        for attempt in range(_REPLAYS):
-            if attempt:
-                await self._clock.sleep(min(30.0, 2.0**attempt))
-            why = await self._rest()
+        waited_s, wait_s = 0.0, 1.0
+        while True:
+            why = self._rest()
             if why is None:
                 played = await self._once(question, chat, router, rules)
                 if isinstance(played, Episode):
                     return played
                 why = played
-        raise UnavailableError(f"Workers cannot be reached: {why.message if why else 'no reason'}") from why
+            if waited_s >= _PATIENCE_S:
+                raise UnavailableError(f"Workers cannot be reached: {why.message}") from why
+            await self._clock.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(_LONGEST_WAIT_S, 2 * wait_s)
 
     async def play_all(
         self,
@@ -133,7 +135,7 @@ class Player:
         """Close all connections."""
         await self._set.close()
 
-    async def _rest(self) -> KubefuguError | None:
+    def _rest(self) -> KubefuguError | None:
         """A worker that rests would silently be left out of the episode: why it is not played now."""
         for spec in self._pool.spec.workers:
             admission = self._set.client(spec.name).admission
@@ -153,13 +155,14 @@ class Player:
         calls: list[Call] = []
         done: Done | None = None
         try:
-            async for event in loop.events():
-                if isinstance(event, Routed):
-                    calls.append(Call(event.decision.worker if event.decision else event.worker, event.role))
-                elif isinstance(event, TurnEnded) and event.outcome is Outcome.FAILED and _is_transport(event.error):
-                    return event.error or UnavailableError("a worker call failed")
-                elif isinstance(event, Done):
-                    done = event
+            async with aclosing(loop.events()) as events:
+                async for event in events:
+                    if isinstance(event, Routed):
+                        calls.append(Call(event.decision.worker if event.decision else event.worker, event.role))
+                    elif isinstance(event, TurnEnded) and event.outcome is Outcome.FAILED and _is_transport(event.error):
+                        return event.error or UnavailableError("a worker call failed")
+                    elif isinstance(event, Done):
+                        done = event
         except _ANSWERLESS as error:
             if isinstance(error, NoWorkerAvailableError) and not error.metadata:
                 return error  # nobody was asked: workers rest
@@ -171,8 +174,8 @@ class Player:
 
 
 def _is_transport(error: KubefuguError | None) -> bool:
-    """True: another try may go well, so it says nothing about the policy."""
-    return error is not None and (may_retry(error) or isinstance(error, DeadlineExceededError))
+    """True: another try may go well, so it says nothing about the policy: all but what the worker itself said."""
+    return error is None or not isinstance(error, _ANSWERLESS)
 
 
 def _request(question: Question, rules: Rules, *, seed: int, allow: Sequence[str] | None) -> ChatRequest:
