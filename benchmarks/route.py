@@ -1,12 +1,16 @@
 """Latency of a routing decision: the naive loop against the router's engine in process, on the same weights.
 
-    python benchmarks/route.py [--quick] [--json FILE] [--plot FILE] [--device cuda] [--model smollm2-135m-instruct]
+    python benchmarks/route.py [--quick] [--json FILE] [--plot FILE] [--host triton] [--device cuda] [--model NAME]
 
 The naive loop is what the published reimplementations do: transformers' causal LM in float32 with its LM head and
-`output_hidden_states`, one request at a time. The engine runs behind the in-process host's queue, in float32 and in bfloat16.
+`output_hidden_states`, one request at a time. The engine runs behind the in-process host's queue, in float32 and in bfloat16;
+with --host triton one more way goes through a Triton server over gRPC (its CPU time is not in the figures: it is another
+process). On a GPU the engine records forward passes of fresh transcripts as CUDA graphs where they measure faster, and 512
+tokens are measured alone and with 64 clients.
+
 The weights have Qwen3-0.6B's exact shape and are seeded random numbers, or those of a packaged model. Ways take turns within
-each repetition and a speedup is the median of the repetitions' ratios; CPU time stands beside wall time, because the machine
-is shared. No transcript occurs twice, so the prefix cache only helps where a real conversation would let it: in later turns.
+each repetition and a speedup is the median of the repetitions' ratios; CPU time stands beside wall time, because the machine is
+shared. No transcript occurs twice, so the prefix cache only helps where a real conversation would let it: in later turns.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,92 +34,14 @@ from typing import Any
 import numpy as np
 import torch
 from _qwen3 import backbone_of, causal_lm
+from _ways import WORKERS, Naive, Routed, Tokens, Way, behind_triton, in_process
 
-from kubefugu_router.domain.ports import Question, StagedPolicy
-from kubefugu_router.hosts.inprocess import InProcessHost
 from kubefugu_routing.backbone import Backbone, load_backbone
 from kubefugu_routing.backbone.quiet import quiet_transformers
 from kubefugu_routing.engine import Engine
-from kubefugu_routing.policy import Policy, PolicyArtifact, WorkerRow
 
 ENGINES = {"f32": "float32", "bf16": "bfloat16"}
 CLIENTS, CLIENT_TOKENS, ALONE_TOKENS, TURNS = 16, 32, 128, 5
-WORKERS = 7
-Tokens = list[int]
-Way = Callable[[Sequence[Sequence[Tokens]]], Awaitable[list[float]]]
-"""Runs clients concurrently, each its transcripts one after another; returns each decision's latency in seconds."""
-
-
-class Quiet:
-    """A host observer that notes nothing."""
-
-    def step(self, *, sequences: int, tokens: int, seconds: float) -> None: ...
-
-    def queue(self, *, requests: int) -> None: ...
-
-    def finished(self, *, computed_tokens: int, cached_tokens: int, cache_bytes: int) -> None: ...
-
-
-@dataclass
-class Naive:
-    """One request at a time through the causal LM."""
-
-    model: Any
-    head: torch.Tensor
-
-    def logits(self, tokens: Tokens) -> np.ndarray[Any, Any]:
-        with torch.no_grad():
-            ids = torch.tensor([tokens], device=self.head.device)
-            out = self.model(input_ids=ids, output_hidden_states=True)
-            return (self.head @ out.hidden_states[-1][0, -2]).cpu().numpy()
-
-    async def way(self, clients: Sequence[Sequence[Tokens]]) -> list[float]:
-        started, taken = time.perf_counter(), []
-        for turn in itertools.zip_longest(*clients):
-            for tokens in turn:
-                if tokens is not None:
-                    self.logits(tokens)
-                    # A request waits for those before it: all clients of a turn ask at the same time.
-                    taken.append(time.perf_counter() - started)
-            started = time.perf_counter()
-        return taken
-
-
-@dataclass
-class Routed:
-    """The engine behind the in-process host's queue."""
-
-    host: InProcessHost
-
-    async def logits(self, tokens: Tokens) -> np.ndarray[Any, Any]:
-        answer = await self.host.decide(Question(tokens, ("v",), time.monotonic() + 600))
-        return answer.logits["v"]
-
-    async def way(self, clients: Sequence[Sequence[Tokens]]) -> list[float]:
-        taken: list[float] = []
-
-        async def client(transcripts: Sequence[Tokens]) -> None:
-            for tokens in transcripts:
-                started = time.perf_counter()
-                await self.logits(tokens)
-                taken.append(time.perf_counter() - started)
-
-        async with asyncio.TaskGroup() as group:
-            for transcripts in clients:
-                group.create_task(client(transcripts))
-        return taken
-
-
-async def routed(backbone: Backbone, head: np.ndarray[Any, Any]) -> Routed:
-    """A started host with one policy."""
-    cpu = backbone.info.device == "cpu"
-    engine = Engine(backbone, kv_cache_bytes=2 << 30, max_step_tokens=1024 if cpu else 16_384, pack=cpu, self_check=False)
-    host = InProcessHost(engine, lambda _: (_ for _ in ()).throw(RuntimeError), Quiet(), max_step_tokens=engine.max_step_tokens)
-    rows = tuple(WorkerRow(f"w{i}", "m") for i in range(WORKERS))
-    artifact = PolicyArtifact(backbone.info.id, backbone.info.revision, 0, head.astype(np.float32), rows, roles=True)
-    await host.start()
-    await host.load(StagedPolicy("v", "", Path(), Policy(artifact)))
-    return Routed(host)
 
 
 @dataclass
@@ -148,7 +75,8 @@ class Scenario:
             out[f"{name}_{self.name}_cpu_ms"] = 1000 * sum(self.cpu_s[name]) / len(values)
             if name != "naive" and "naive" in self.wall_s:
                 out[f"speedup_{name}_{self.name}"] = _ratio(self.wall_s["naive"], self.wall_s[name])
-                out[f"cpu_speedup_{name}_{self.name}"] = _ratio(self.cpu_s["naive"], self.cpu_s[name])
+                if not name.startswith("triton"):  # another process's time
+                    out[f"cpu_speedup_{name}_{self.name}"] = _ratio(self.cpu_s["naive"], self.cpu_s[name])
         return out
 
 
@@ -201,6 +129,7 @@ async def check(naive: Naive, engines: dict[str, Routed], texts: Texts) -> dict[
 async def grid(ways: dict[str, Way], texts: Texts, *, deadline_s: float) -> list[dict[str, float | str]]:
     """Tokens x clients, as far as the time goes."""
     rows: list[dict[str, float | str]] = []
+    print(f"{'way':10} {'tokens':>6} {'clients':>7} {'p50 ms':>9} {'p99 ms':>9} {'per s':>8} {'CPU ms':>8}")
     for tokens, clients in itertools.product((32, 128, 512), (1, 4, 16)):
         scenario = Scenario("grid", lambda t=tokens, c=clients: [[texts.one(t)] for _ in range(c)])  # type: ignore[misc]
         if time.monotonic() > deadline_s:
@@ -211,51 +140,89 @@ async def grid(ways: dict[str, Way], texts: Texts, *, deadline_s: float) -> list
         for name in ways:
             row = {key: figures[f"{name}_grid_{key}"] for key in ("p50_ms", "p99_ms", "per_s", "cpu_ms")}
             rows.append({"way": name, "tokens": tokens, "clients": clients, **row})
-            print(f"{name:5} {tokens:4} tokens x {clients:2} clients: " + ", ".join(f"{k} {v:.1f}" for k, v in row.items()))
+            values = f"{row['p50_ms']:9.1f} {row['p99_ms']:9.1f} {row['per_s']:8.2f} {row['cpu_ms']:8.1f}"
+            print(f"{name:10} {tokens:6} {clients:7} {values}")
     return rows
 
 
-def profile(engine: Engine, tokens: Tokens) -> dict[str, float]:
-    """Where one decision's CPU time goes, in per cent."""
+def profile(engine: Engine | None, name: str, texts: Texts, *, device: str) -> dict[str, float]:
+    """Where one decision's time goes, in per cent: a fresh transcript, and a later turn of one."""
+    assert engine is not None
+    # In this order: a product of attention is no linear layer.
+    kinds = {
+        "attention": ("scaled_dot_product", "flash", "softmax", "bmm"),
+        "linear": ("linear_pointwise", "mm", "cutlass", "nvjet"),
+    }
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if device != "cpu":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    out = {}
+    turns = texts.turns(2, ALONE_TOKENS)
     engine.clear_cache()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as run:
-        engine.features([tokens])
-    kinds = {"linear": ("linear_pointwise", "mm"), "attention": ("scaled_dot_product", "flash_attention")}
-    shares = dict.fromkeys([*kinds, "other"], 0.0)
-    for event in run.key_averages():
-        kind = next((k for k, names in kinds.items() if any(name in event.key for name in names)), "other")
-        shares[kind] += event.self_cpu_time_total
-    total = sum(shares.values())
-    return {f"profile_{kind}_percent": 100 * value / total for kind, value in shares.items()}
+    for turn, tokens in zip(("fresh", "later"), turns, strict=True):
+        with torch.profiler.profile(activities=activities) as run:
+            engine.features([tokens])
+        shares = dict.fromkeys([*kinds, "other"], 0.0)
+        for event in run.key_averages():
+            kind = next((k for k, names in kinds.items() if any(part in event.key for part in names)), "other")
+            shares[kind] += event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        total = sum(shares.values()) or 1.0
+        out |= {f"profile_{name}_{turn}_{kind}_percent": 100 * value / total for kind, value in shares.items()}
+    return out
 
 
-def plot(path: Path, scenarios: list[Scenario], figures: dict[str, float]) -> None:
-    """Speedups as bars."""
+def plot(path: Path, scenarios: list[Scenario], result: dict[str, Any], names: list[str]) -> None:
+    """Speedups as bars; where the table was measured, latency over tokens beside them."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    fig, axis = pyplot.subplots(figsize=(7, 4))
-    for i, name in enumerate(ENGINES):
-        heights = [figures[f"speedup_{name}_{s.name}"] for s in scenarios]
-        bars = axis.bar([x + 0.4 * i for x in range(len(scenarios))], heights, width=0.38, label=name)
+    rows = result.get("grid", [])
+    fig, axes = pyplot.subplots(1, 2 if rows else 1, figsize=(13 if rows else 7, 4), squeeze=False)
+    axis = axes[0][0]
+    for i, name in enumerate(names):
+        heights = [result[f"speedup_{name}_{s.name}"] for s in scenarios]
+        bars = axis.bar([x + 0.8 / len(names) * i for x in range(len(scenarios))], heights, width=0.76 / len(names), label=name)
         axis.bar_label(bars, fmt="%.1f")
     axis.axhline(1, color="black", linewidth=0.8)
-    axis.set_xticks([x + 0.2 for x in range(len(scenarios))], [s.name.replace("_", " ") for s in scenarios])
+    axis.set_xticks([x + 0.4 - 0.4 / len(names) for x in range(len(scenarios))], [s.name.replace("_", " ") for s in scenarios])
     axis.set_ylabel("times as fast as the naive loop")
     axis.legend()
+    if rows:
+        axis = axes[0][1]
+        for name, clients in itertools.product(["naive", *names], (1, 16)):
+            points = [(row["tokens"], row["p50_ms"]) for row in rows if (row["way"], row["clients"]) == (name, clients)]
+            axis.plot(
+                *zip(*points, strict=True), marker="o", linestyle="-" if clients == 1 else ":", label=f"{name}, {clients}"
+            )
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xlabel("tokens")
+        axis.set_ylabel("p50 in ms, by way and clients")
+        axis.legend(fontsize=7)
     fig.savefig(path, dpi=120, bbox_inches="tight")
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """All measurements of one run."""
+    async with AsyncExitStack() as stack:
+        return await _run(options, stack)
+
+
+async def _run(options: argparse.Namespace, stack: AsyncExitStack) -> dict[str, Any]:
     began = time.monotonic()
     model, backbones = load(options.model, device=options.device)
     info = backbones["f32"].info
     head = np.random.default_rng(1).normal(size=(WORKERS + 3, info.hidden_size)).astype(np.float32)
     naive = Naive(model, torch.from_numpy(head).to(options.device))
-    engines = {name: await routed(backbone, head) for name, backbone in backbones.items()}
+    engines = {name: await in_process(backbone, head) for name, backbone in backbones.items()}
+    for engine in engines.values():
+        stack.push_async_callback(engine.host.close)
+    if options.host == "triton":
+        name = "f32" if options.device == "cpu" else "bf16"
+        triton = behind_triton(model, head, dtype=ENGINES[name], threads=options.threads, device=options.device)
+        engines[f"triton_{name}"] = await stack.enter_async_context(triton)
     texts = Texts(info.vocab_size, options.seed)
     step = 48 if options.quick else 128
     scenarios = [
@@ -263,6 +230,9 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         Scenario("16_clients", lambda: [[texts.one(CLIENT_TOKENS)] for _ in range(CLIENTS)]),
         Scenario("five_turns", lambda: [texts.turns(TURNS, step)]),
     ]
+    if options.device != "cpu":
+        scenarios.append(Scenario("512_alone", lambda: [[texts.one(512) for _ in range(20)]]))
+        scenarios.append(Scenario("512_64_clients", lambda: [[texts.one(512) for _ in range(4)] for _ in range(64)]))
     ways: dict[str, Way] = {"naive": naive.way, **{name: engine.way for name, engine in engines.items()}}
     figures = await check(naive, engines, texts)  # warms up, too
     print(f"loaded and checked in {time.monotonic() - began:.1f} s; {options.threads} threads on {info.device}")
@@ -277,14 +247,14 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         print(f"{name} {value:.4g}")
     result: dict[str, Any] = {**figures, "model": options.model, "device": info.device, "threads": options.threads}
     result |= {"torch": torch.__version__, "load_average": os.getloadavg()[0], "repetitions": len(scenarios[0].wall_s["naive"])}
-    if options.plot:
-        plot(options.plot, scenarios, figures)
     if not options.quick:
-        shares = profile(engines["f32"].host.engine, texts.one(ALONE_TOKENS))
-        print(", ".join(f"{name} {value:.1f}" for name, value in shares.items()))
-        result |= shares | {"grid": await grid(ways, texts, deadline_s=began + options.budget_s + 240)}
-    for engine in engines.values():
-        await engine.host.close()
+        for name in ENGINES:
+            shares = profile(engines[name].engine, name, texts, device=info.device)
+            print(", ".join(f"{key} {value:.1f}" for key, value in shares.items()))
+            result |= shares
+        result["grid"] = await grid(ways, texts, deadline_s=began + options.budget_s + 240)
+    if options.plot:
+        plot(options.plot, scenarios, result, list(engines))
     print(f"wall {time.monotonic() - began:.1f} s, CPU {time.process_time():.1f} s")
     return result
 
@@ -295,7 +265,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--plot", type=Path, help="write a picture of the speedups here")
     parser.add_argument("--model", default="qwen3-0.6b-shape", help="or a name, directory or GGUF file (default: %(default)s)")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--host", choices=("inprocess", "triton"), default="inprocess", help="triton: one more way, through Triton"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
