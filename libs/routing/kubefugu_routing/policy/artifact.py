@@ -58,6 +58,8 @@ class PolicyArtifact:
     """Provenance: run, command, data hash, seed; JSON."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Held-out figures; JSON."""
+    told_agents: int | None = None
+    """`{num_agents}` of the dispatcher prompt where rows were added or taken out after training; None: as many as rows."""
 
     def __post_init__(self) -> None:
         _check_head(self)
@@ -68,13 +70,18 @@ class PolicyArtifact:
             )
         if self.offsets is not None and self.offsets.tie_mode is not self.tie_mode:
             raise ArtifactRefusedError("The offsets' tie mode differs from the artifact's.", field="tie_mode")
+        if self.told_agents is not None and self.told_agents < 1:
+            raise ArtifactRefusedError("The dispatcher prompt must name at least one agent.", field="num_agents")
         if self.factors is not None and not _SHA256.match(self.factors.sha256):
             raise ArtifactRefusedError("factors.sha256 is not 64 lower-case hex digits.", field="factors.sha256")
 
     @property
     def num_agents(self) -> int:
-        """Worker rows; `{num_agents}` of the dispatcher prompt."""
-        return len(self.workers)
+        """`{num_agents}` of the dispatcher prompt: the worker rows that the head was trained with.
+
+        It stays when rows are added or taken out later, or every other row would read another text than it was trained on.
+        """
+        return len(self.workers) if self.told_agents is None else self.told_agents
 
     @property
     def has_offsets(self) -> bool:

@@ -41,7 +41,7 @@ def _checksum(document: str, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def _document(artifact: PolicyArtifact) -> str:
     factors = {"uri": artifact.factors.uri, "sha256": artifact.factors.sha256} if artifact.factors else None
-    content = {
+    content: dict[str, Any] = {
         "backbone": {"id": artifact.backbone_id, "revision": artifact.backbone_revision},
         "hidden_size": int(artifact.head.shape[1]),
         "layer": artifact.layer,
@@ -53,6 +53,8 @@ def _document(artifact: PolicyArtifact) -> str:
         "training": dict(artifact.training),
         "metrics": dict(artifact.metrics),
     }
+    if artifact.told_agents is not None:
+        content["num_agents"] = artifact.told_agents
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -147,4 +149,5 @@ def _from_document(document: dict[str, Any], tensors: Mapping[str, NDArray[Any]]
         factors=FactorRef(str(factors["uri"]), str(factors["sha256"])) if factors else None,
         training=document["training"],
         metrics=document["metrics"],
+        told_agents=int(document["num_agents"]) if "num_agents" in document else None,
     )
