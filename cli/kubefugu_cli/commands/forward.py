@@ -1,9 +1,10 @@
-"""`train`, `eval` and `outcomes` are the trainer's: the arguments go there unread, so that this command needs no ML package."""
+"""Commands of the trainer, `train`, `eval`, `outcomes` and others: arguments go there unread; no ML package is needed here."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import typer
 
@@ -14,15 +15,21 @@ _FORWARDED = {
     "outcomes": "Measure outcome tables from live workers (kubefugu outcomes --help).",
 }
 
+POLICY_FORWARDED = {
+    "add-worker": "Give a worker a row in a head artifact (kubefugu policy add-worker --help).",
+    "select-workers": "Take rows out of a head artifact or re-order them (kubefugu policy select-workers --help).",
+}
+"""Below `kubefugu policy`: they change artifacts, which needs the backbone."""
+
 
 def trainer_command(name: str, arguments: list[str]) -> list[str]:
-    """The command line of the trainer."""
-    return [sys.executable, "-m", "kubefugu_trainer", name, *arguments]
+    """The command line of the trainer. -P: what lies in the working directory is no module, whatever it is called."""
+    return [sys.executable, "-P", "-m", "kubefugu_trainer", name, *arguments]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for name, text in _FORWARDED.items():
+def register(app: typer.Typer, commands: Mapping[str, str] = _FORWARDED) -> None:
+    """Add commands, name -> help, that go to the trainer's command of that name."""
+    for name, text in commands.items():
         app.command(
             name,
             help=text,

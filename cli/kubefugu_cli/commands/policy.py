@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from kubefugu_cli.commands import forward
 from kubefugu_cli.commands.options import AdminToken, Json, Router, StackName, service_target
 from kubefugu_cli.stack.layout import DEFAULT_NAME
 
-app = typer.Typer(help="Policies of the router: list, declare, probe.", no_args_is_help=True)
+app = typer.Typer(help="Policies of the router: list, declare, probe, change.", no_args_is_help=True)
+forward.register(app, forward.POLICY_FORWARDED)
 
 
 @app.command("list")

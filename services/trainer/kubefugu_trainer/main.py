@@ -11,7 +11,7 @@ import sys
 import typer
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.commands import conductor, driver, episodes, equal_spend, evaluate, outcomes, supervised
+from kubefugu_trainer.commands import conductor, driver, episodes, equal_spend, evaluate, outcomes, rows, supervised
 from kubefugu_trainer.evolution.command import evolve
 from kubefugu_trainer.queue.command import evaluator
 
@@ -31,6 +31,8 @@ app.add_typer(train, name="train")
 app.command("supervised", hidden=True)(supervised.supervised)
 app.command("evolve", hidden=True)(evolve)
 app.command("eval")(evaluate.evaluate)
+app.command("add-worker")(rows.add_worker)
+app.command("select-workers")(rows.select_workers)
 app.command("eval-conductor")(equal_spend.eval_conductor)
 app.command("evaluator")(evaluator)
 app.command("driver", hidden=True)(driver.driver)

@@ -90,7 +90,7 @@ def test_a_broken_pool_file_names_its_field(tmp_path: Path) -> None:
 
 def test_the_trainers_commands_get_every_argument_unread() -> None:
     command = trainer_command("train", ["supervised", "--help", "--data", "x.parquet"])
-    assert command == [sys.executable, "-m", "kubefugu_trainer", "train", "supervised", "--help", "--data", "x.parquet"]
+    assert command == [sys.executable, "-P", "-m", "kubefugu_trainer", "train", "supervised", "--help", "--data", "x.parquet"]
 
 
 def test_models_are_listed_with_what_the_cache_holds(tmp_path: Path) -> None:

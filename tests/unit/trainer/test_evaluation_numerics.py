@@ -35,7 +35,17 @@ def test_methods_stand_in_their_places() -> None:
     inputs = _inputs()
     found = {method.name: method for method in evaluate.methods(inputs)}
     values = evaluate.figures(list(found.values()), inputs.test, seed=1)
-    assert list(values) == ["random", "best_single", "best_per_label", "knn", "ridge", "mlp", "router", "oracle"]
+    assert list(values) == [
+        "random",
+        "best_single",
+        "best_per_label",
+        "knn",
+        "ridge",
+        "mlp",
+        "router",
+        "oracle",
+        "oracle_crossfit",
+    ]
     scores = inputs.test.scores
     assert values["random"]["accuracy"] == pytest.approx(scores.mean())
     best = inputs.fit.scores.mean(axis=0).argmax()
@@ -131,6 +141,19 @@ def test_knn_finds_what_is_near_and_chooses_k_without_the_test_rows() -> None:
 def test_per_label_falls_back_to_the_best_single_worker() -> None:
     scores = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]])
     assert baselines.per_label(scores, ["a", "a", "a", "b"], ["b", "a", "unseen"]).tolist() == [1, 0, 0]
+
+
+def test_with_one_repeat_the_oracle_is_crossfitted_over_kinds_and_does_not_profit_from_noise() -> None:
+    rng = np.random.default_rng(0)
+    coins = (rng.random((2000, 6)) < 0.5).astype(float)
+    kinds = [str(i % 8) for i in range(2000)]
+    assert baselines.crossfit_kinds(coins, kinds, rng).mean() == pytest.approx(0.5, abs=0.04)
+    sure = np.eye(8)[np.arange(2000) % 8]
+    assert baselines.crossfit_kinds(sure, kinds, rng).tolist() == [1.0] * 2000
+    alone = baselines.crossfit_kinds(
+        sure[:3], ["a", "b", "c"], rng
+    )  # no other question of the kind: the best of the other half
+    assert alone.shape == (3,)
 
 
 def test_the_crossfit_oracle_does_not_profit_from_noise() -> None:

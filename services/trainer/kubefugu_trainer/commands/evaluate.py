@@ -20,7 +20,7 @@ def evaluate(
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="Where the artifact's backbone is; default: by its name.")
     ] = None,
-    robustness: Annotated[int, typer.Option("--robustness", min=0, help="Questions that are disturbed; 0: none.")] = 200,
+    robustness: Annotated[int, typer.Option("--robustness", min=0, help="Questions that are disturbed; 0: none.")] = 100,
     seed: Seed = 42,
     dtype: Dtype = "auto",
     threads: Threads = 0,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
@@ -49,7 +50,10 @@ class Knn:
         self._points = _unit(scaled, self._centre)
         self._scores = scores
         self._index = NearestNeighbors(metric="euclidean").fit(self._points)
-        sizes = [k for k in NEIGHBOURS if k < len(scores)] or [1]
+        sizes = [k for k in NEIGHBOURS if k < len(scores)]
+        if not sizes:
+            self.k = len(scores)
+            return
         order = self._index.kneighbors(n_neighbors=min(max(sizes), len(scores) - 1), return_distance=False)
         self.k = max(sizes, key=lambda k: float(chosen(scores, scores[order[:, :k]].mean(axis=1).argmax(axis=1)).mean()))
 
@@ -114,4 +118,34 @@ def crossfit_oracle(repeats: Sequence[Sequence[Sequence[float]]]) -> FloatArray 
     return values
 
 
-__all__ = ["Knn", "Predictor", "crossfit_oracle", "mlp", "per_label", "ridge"]
+_HALVES = 2
+_CLUSTER_ROWS = 40
+
+
+def crossfit_kinds(scores: FloatArray, kinds: Sequence[object], rng: np.random.Generator) -> FloatArray:
+    """Score of each question (n,) when the best worker of its kind is picked on the other half of the evaluated questions.
+
+    What remains of the oracle where each worker answered each question once: one measurement cannot both pick and score, so
+    the picking is done on other questions of the same kind (the table's label, or a cluster of features).
+    """
+    half = rng.permutation(len(scores)) % _HALVES
+    index: dict[object, int] = {}
+    number = np.array([index.setdefault(kind, len(index)) for kind in kinds])
+    got = np.empty(len(scores))
+    for side in range(_HALVES):
+        other = half != side
+        fallback = best_single(scores[other]) if other.any() else 0
+        for kind in range(len(index)):
+            mine, rest = (number == kind) & ~other, (number == kind) & other
+            got[mine] = scores[mine, best_single(scores[rest]) if rest.any() else fallback]
+    return got
+
+
+def feature_kinds(features: FloatArray, *, seed: int) -> list[int]:
+    """Clusters of features (n, d) that stand for kinds where a table has no labels."""
+    scaled = StandardScaler().fit_transform(features)
+    count = int(np.clip(len(scaled) // _CLUSTER_ROWS, 1, 32))
+    return [int(label) for label in MiniBatchKMeans(n_clusters=count, n_init=3, random_state=seed).fit_predict(scaled)]
+
+
+__all__ = ["Knn", "Predictor", "crossfit_kinds", "crossfit_oracle", "feature_kinds", "mlp", "per_label", "ridge"]

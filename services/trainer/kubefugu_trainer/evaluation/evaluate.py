@@ -73,7 +73,7 @@ def methods(inputs: Inputs, *, progress: Callable[[str], None] = lambda name: No
     progress("mlp")
     found.append(_predicted("mlp", test, baselines.mlp(x, fit.scores, seed=inputs.seed)(y)))
     found.append(_router(test, inputs.router_logits))
-    found.extend(_oracles(test))
+    found.extend(_oracles(test, y, inputs.seed))
     return found
 
 
@@ -111,12 +111,19 @@ def _router(test: OutcomeTable, logits: FloatArray) -> Method:
     )  # fmt: skip
 
 
-def _oracles(test: OutcomeTable) -> list[Method]:
+def _oracles(test: OutcomeTable, features: FloatArray, seed: int) -> list[Method]:
+    """The best worker of each question in hindsight, and cross-fitted: by repeats where there are any, else by kinds."""
     oracle = _fixed("oracle", test, test.scores.argmax(axis=1).astype(np.int64))
-    found = [oracle]
-    if test.repeats is not None and (values := baselines.crossfit_oracle(test.repeats)) is not None:
-        found.append(Method(name="oracle_crossfit", got=values))
-    return found
+    values = None if test.repeats is None else baselines.crossfit_oracle(test.repeats)
+    if values is not None:
+        return [oracle, Method(name="oracle_crossfit", got=values, details={"crossfit": "repeats"})]
+    kinds = test.groups if test.groups is not None else baselines.feature_kinds(features, seed=seed)
+    crossed = baselines.crossfit_kinds(test.scores, kinds, np.random.default_rng([seed, *b"oracle"]))
+    told = "labels" if test.groups is not None else "clusters"
+    return [
+        oracle,
+        Method(name="oracle_crossfit", got=crossed, details={"crossfit": f"other questions of the same kind ({told})"}),
+    ]
 
 
 def figures(found: list[Method], test: OutcomeTable, *, seed: int) -> dict[str, dict[str, Any]]:
