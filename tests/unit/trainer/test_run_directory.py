@@ -57,6 +57,10 @@ import resource, sys
 from pathlib import Path
 from kubefugu_core.errors import DataError
 from kubefugu_trainer.runs.files import AppendLog, write_json
+import numpy as np
+from kubefugu_routing.policy import PolicyArtifact, WorkerRow
+from kubefugu_trainer.features.store import FeatureStore
+from kubefugu_trainer.runs.artifacts import write_artifact
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 folder = Path(sys.argv[1])
@@ -73,6 +77,19 @@ try:
     write_json(folder / "x.json", {"padding": "x" * 9000})
 except DataError as error:
     print(error)
+head = np.ones((2, 900), dtype=np.float32)
+workers = (WorkerRow("a", "a"), WorkerRow("b", "b"))
+artifact = PolicyArtifact(backbone_id="x", backbone_revision="y", layer=0, head=head, workers=workers, roles=False)
+try:
+    write_artifact(folder / "head.safetensors", artifact)
+except DataError as error:
+    print(error)
+with FeatureStore(folder / "features", backbone_revision="y", dtype="float32", fmt="raw", max_tokens=16, width=900) as store:
+    store.add([b"1" * 32], head[:1])
+    try:
+        store.add([b"2" * 32], head[:1])
+    except DataError as error:
+        print(error, len(store), store.get([b"1" * 32]).sum(), sep="; ")
 """
 
 
@@ -80,7 +97,7 @@ def test_a_full_disk_is_said_and_loses_no_earlier_line(tmp_path: Path) -> None:
     # Files of the child may grow to 4 kB: the system's way of saying that there is no more space. A child, because the limit
     # would also hold for the file that this process's own output may go to.
     child = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
-    written, append_error, write_error = child.stdout.splitlines()
+    written, append_error, write_error, artifact_error, store_error = child.stdout.splitlines()
     assert 0 < int(written) < 100
     assert "cannot be written" in append_error
     assert "cannot be written" in write_error
@@ -88,6 +105,10 @@ def test_a_full_disk_is_said_and_loses_no_earlier_line(tmp_path: Path) -> None:
     assert [line["number"] for line in log.read()] == list(range(int(written)))
     log.close()
     assert not (tmp_path / "x.json").exists()
+    assert "head.safetensors: cannot be written" in artifact_error
+    assert not (tmp_path / "head.safetensors").exists()
+    assert "the feature cache cannot be written" in store_error
+    assert store_error.endswith("; 1; 900.0")  # the earlier row is still there
 
 
 def test_a_line_that_was_cut_is_dropped(tmp_path: Path) -> None:

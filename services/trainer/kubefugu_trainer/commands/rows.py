@@ -34,10 +34,11 @@ def add_worker(
     from kubefugu_core.errors import DataError
     from kubefugu_core.pool import load_pool
     from kubefugu_core.settings import cache_home
-    from kubefugu_routing.policy import load_artifact, save_artifact
+    from kubefugu_routing.policy import load_artifact
     from kubefugu_trainer.evaluation.run import artifact_file, backbone_reference
     from kubefugu_trainer.features.extract import FeatureSource
     from kubefugu_trainer.outcomes.reader import read_table
+    from kubefugu_trainer.runs.artifacts import write_artifact
     from kubefugu_trainer.runs.progress import reporter
     from kubefugu_trainer.supervised.extend import Extension, NewWorker
 
@@ -58,7 +59,7 @@ def add_worker(
         wider = extension.from_outcomes(new, table)
     else:
         wider = extension.from_description(new, {name: item.description for name, item in workers.items()})
-    save_artifact(out, wider)
+    write_artifact(out, wider)
     print(f"{out}: {worker} has a row from its {wider.training['added'][worker]['fitted_from']}.")
 
 
@@ -68,11 +69,12 @@ def select_workers(
     out: Out,
 ) -> None:
     """Take rows out of an artifact or bring them into another order; what the kept rows say stays bit-equal."""
-    from kubefugu_routing.policy import load_artifact, save_artifact
+    from kubefugu_routing.policy import load_artifact
     from kubefugu_trainer.commands.options import names
     from kubefugu_trainer.evaluation.run import artifact_file
+    from kubefugu_trainer.runs.artifacts import write_artifact
     from kubefugu_trainer.supervised.rows import with_rows
 
     narrower = with_rows(load_artifact(artifact_file(artifact)), names(workers) or ())
-    save_artifact(out, narrower)
+    write_artifact(out, narrower)
     print(f"{out}: {', '.join(row.name for row in narrower.workers)}")

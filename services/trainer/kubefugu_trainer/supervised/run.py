@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from kubefugu_core.errors import DataError
 from kubefugu_routing.formats import RouterFormat
-from kubefugu_routing.policy import PolicyArtifact, WorkerRow, save_artifact
+from kubefugu_routing.policy import PolicyArtifact, WorkerRow
 from kubefugu_routing.svf.layout import default_layer
 from kubefugu_trainer.evaluation import noise
 from kubefugu_trainer.features.extract import FeatureSource
 from kubefugu_trainer.outcomes.table import Messages, OutcomeTable
+from kubefugu_trainer.runs.artifacts import write_artifact
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
@@ -153,10 +154,7 @@ class SupervisedRun:
             },
             metrics=metrics,
         )
-        try:
-            sha256 = save_artifact(self.run.artifact, artifact)
-        except OSError as error:
-            raise DataError(f"{self.run.artifact}: cannot be written: {error.strerror or error}") from error
+        sha256 = write_artifact(self.run.artifact, artifact)
         self.run.metrics.append({"event": "artifact", "sha256": sha256})
 
 
