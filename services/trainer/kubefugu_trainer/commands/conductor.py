@@ -39,6 +39,7 @@ def conductor(
     ] = 0.0,
     warm_examples: Annotated[int, typer.Option("--warm-examples", min=0, help="Plans of the warm start; 0: none.")] = 256,
     warm_epochs: Annotated[int, typer.Option("--warm-epochs", min=1, help="Passes over them.")] = 2,
+    warm_batch: Annotated[int, typer.Option("--warm-batch", min=1, help="Plans in one step of the warm start.")] = 8,
     warm_lr: Annotated[float, typer.Option("--warm-lr", help="Learning rate of the warm start.")] = 5e-4,
     steps: Annotated[int, typer.Option("--steps", min=0, help="GRPO steps.")] = 60,
     questions_per_step: Annotated[int, typer.Option("--questions-per-step", min=1, help="Questions a step.")] = 4,

@@ -29,7 +29,7 @@ from kubefugu_trainer.grpo.contested import ContestedOrder
 from kubefugu_trainer.grpo.items import Item
 from kubefugu_trainer.grpo.reward import most_contested, task_reward, training_reward, zero_variance
 from kubefugu_trainer.grpo.rollouts import Rollout
-from kubefugu_trainer.grpo.warm import quiet
+from kubefugu_trainer.grpo.warm import quiet, third_parties_quiet
 from kubefugu_trainer.runs.progress import Reporter
 
 RunPlans = Callable[[Sequence[Item], Sequence[str]], list[Rollout]]
@@ -172,8 +172,49 @@ def train_grpo(
     use_cpu: bool,
 ) -> bool:
     """Train in place; True where it came to its end, False where it was stopped (the next call goes on exactly there)."""
+    with third_parties_quiet():
+        return _train(base, model, items, config, folder, run_plans, stop, reporter, record, use_cpu)
+
+
+def _train(
+    base: CausalModel,
+    model: Any,
+    items: Sequence[Item],
+    config: ConductorConfig,
+    folder: Path,
+    run_plans: RunPlans,
+    stop: threading.Event,
+    reporter: Reporter,
+    record: Callable[[dict[str, Any]], None],
+    use_cpu: bool,
+) -> bool:
+    args = _arguments(config, folder, use_cpu=use_cpu)
+    order = ContestedOrder(len(items), group=config.group, seed=config.seed, contested=config.contested)
+    before = latest(folder)
+    if before is not None:
+        order.restore(json.loads((before / "order.json").read_text(encoding="utf-8")))
+    trainer = _Trainer(
+        model=model,
+        args=args,
+        train_dataset=Dataset.from_list([{"prompt": str(slot)} for slot in range(len(items))]),
+        processing_class=base.tokenizer,
+        reward_funcs=[_reward],
+        rollout_func=Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record),
+        callbacks=[
+            order.saver(folder),
+            SafeCheckpoints(folder, stop, save_every=config.save_every),
+            Progress("grpo", reporter, record),
+        ],
+    )
+    quiet(trainer)
+    trainer.train(resume_from_checkpoint=str(before) if before else None)
+    torch.set_grad_enabled(True)
+    return not stop.is_set()
+
+
+def _arguments(config: ConductorConfig, folder: Path, *, use_cpu: bool) -> GRPOConfig:
     batch = config.questions_per_step * config.group
-    args = GRPOConfig(
+    return GRPOConfig(
         output_dir=str(folder),
         per_device_train_batch_size=min(config.micro_batch, batch),
         gradient_accumulation_steps=max(1, batch // config.micro_batch),
@@ -200,24 +241,3 @@ def train_grpo(
         dataloader_pin_memory=False,
         max_grad_norm=1.0,
     )
-    order = ContestedOrder(len(items), group=config.group, seed=config.seed, contested=config.contested)
-    before = latest(folder)
-    if before is not None:
-        order.restore(json.loads((before / "order.json").read_text(encoding="utf-8")))
-    trainer = _Trainer(
-        model=model,
-        args=args,
-        train_dataset=Dataset.from_list([{"prompt": str(slot)} for slot in range(len(items))]),
-        processing_class=base.tokenizer,
-        reward_funcs=[_reward],
-        rollout_func=Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record),
-        callbacks=[
-            order.saver(folder),
-            SafeCheckpoints(folder, stop, save_every=config.save_every),
-            Progress("grpo", reporter, record),
-        ],
-    )
-    quiet(trainer)
-    trainer.train(resume_from_checkpoint=str(before) if before else None)
-    torch.set_grad_enabled(True)
-    return not stop.is_set()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from kubefugu_coordination.clock import Deadline, SystemClock
-from kubefugu_coordination.events import Done, Outcome, StepEnded
+from kubefugu_coordination.events import Done, Event, Outcome, PlanFailed, StepEnded
 from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.router import Decision, RouteQuery
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet
@@ -28,12 +28,20 @@ from kubefugu_coordination.workflow.runner import WorkflowParts, WorkflowRun
 from kubefugu_coordination.workflow.settings import WorkflowSettings
 from kubefugu_coordination.workflow.validate import read_plan
 from kubefugu_core.chat import parse_chat_request
-from kubefugu_core.errors import InvalidPlanError, KubefuguError, NoWorkerAvailableError, UnavailableError, WorkerRefusedError
+from kubefugu_core.errors import (
+    InternalError,
+    InvalidPlanError,
+    KubefuguError,
+    NoWorkerAvailableError,
+    UnavailableError,
+    WorkerRefusedError,
+)
 from kubefugu_core.pool import WorkerPool
 from kubefugu_trainer.grpo.items import Item
 
 _PATIENT = RetryPolicy(attempts=4, first_wait_s=0.25, max_wait_s=10.0)
 _TRIES = 3
+_SETTINGS = WorkflowSettings(planner_timeout_s=5.0)
 _WRONG = (WorkerRefusedError, NoWorkerAvailableError)
 """Errors that are the plan's own: nobody that was offered could do its last step."""
 
@@ -80,6 +88,39 @@ class GivenPlan:
         return Planning(plan=plan, planner="rollout")
 
 
+@dataclass(slots=True)
+class _Done:
+    """What came of an execution, the refused ones included."""
+
+    answer: str = ""
+    calls: int = 0
+    cost_usd: float = 0.0
+    tokens: int = 0
+
+    def note(self, event: Event) -> None:
+        """Take an event in. Raises UnavailableError for a call that failed by no fault of the plan."""
+        if isinstance(event, StepEnded) and event.worker != JOIN_WORKER:
+            self.calls += 1
+            if event.outcome is Outcome.FAILED and event.error is not None and _unreachable(event.error):
+                raise UnavailableError(f"Worker {event.worker} failed: {event.error.message}") from event.error
+        elif isinstance(event, PlanFailed):
+            raise UnavailableError(f"The plan could not be begun: {event.error.message}") from event.error
+        elif isinstance(event, Done):
+            self.answer = str(orjson.loads(event.completion_json)["choices"][0]["message"].get("content") or "")
+
+
+def _job(item: Item) -> Job:
+    allowed = [name for name in item.names if name not in (JOIN_WORKER, SELF_WORKER)]
+    body = {
+        "model": "fugu-ultra",
+        "messages": [{"role": "user", "content": item.question.prompt}],
+        "temperature": 0,
+        "kubefugu": {"allow": allowed, "max_steps": item.max_steps},
+    }
+    raw = orjson.dumps(body)
+    return Job(parse_chat_request(raw), f"rollout-{hashlib.sha256(raw).hexdigest()[:24]}", "training", 0)
+
+
 class PlanRunner:
     """Runs plans against a pool. `close` when done."""
 
@@ -98,8 +139,11 @@ class PlanRunner:
             async with limit:
                 return await self.run(item, text)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(bounded(item, text)) for item, text in zip(items, texts, strict=True)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(bounded(item, text)) for item, text in zip(items, texts, strict=True)]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def run(self, item: Item, text: str) -> Rollout:
@@ -108,58 +152,48 @@ class PlanRunner:
         codes = tuple(found.code.value for found in reading.diagnoses)
         if reading.plan is None:
             return Rollout(valid=False, codes=codes)
+        done = await self._patiently(item, reading.plan)
+        return Rollout(
+            valid=True,
+            codes=codes,
+            score=item.question.score(done.answer) if done.answer else 0.0,
+            steps=len(reading.plan.steps),
+            calls=done.calls,
+            cost_usd=done.cost_usd,
+            tokens=done.tokens,
+            lossy=any(note.code in LOSSES for note in reading.diagnoses),
+            answer=done.answer,
+        )
+
+    async def _patiently(self, item: Item, plan: Plan) -> _Done:
+        """Execute; what the network or a server is to blame for is tried again, then raised."""
         for attempt in range(1, _TRIES + 1):
             try:
-                found = await self._execute(item, reading.plan)
-                break
-            except _WRONG as error:
-                if _unreachable(error) and attempt == _TRIES:
-                    raise
-                if not _unreachable(error):
-                    found = ("", 0, 0.0, 0)
-                    break
+                return await self._execute(item, plan)
             except KubefuguError:
                 if attempt == _TRIES:
                     raise
             await self._clock.sleep(0.5 * attempt)
-        answer, calls, cost_usd, tokens = found
-        return Rollout(
-            valid=True,
-            codes=codes,
-            score=item.question.score(answer) if answer else 0.0,
-            steps=len(reading.plan.steps),
-            calls=calls,
-            cost_usd=cost_usd,
-            tokens=tokens,
-            lossy=any(note.code in LOSSES for note in reading.diagnoses),
-            answer=answer,
-        )
+        raise InternalError("unreachable")
 
-    async def _execute(self, item: Item, plan: Plan) -> tuple[str, int, float, int]:
-        allowed = [name for name in item.names if name not in (JOIN_WORKER, SELF_WORKER)]
-        body = {
-            "model": "fugu-ultra",
-            "messages": [{"role": "user", "content": item.question.prompt}],
-            "temperature": 0,
-            "kubefugu": {"allow": allowed, "max_steps": item.max_steps},
-        }
-        raw = orjson.dumps(body)
-        job = Job(parse_chat_request(raw), f"rollout-{hashlib.sha256(raw).hexdigest()[:24]}", "training", 0)
-        settings = WorkflowSettings(planner_timeout_s=5.0)
-        parts = WorkflowParts(planner=GivenPlan(plan), router=NoRouter(), settings=settings)
-        deadline = Deadline.after(self._timeout_s, self._clock)
-        run = WorkflowRun(job, pool=self._workers.snapshot(), parts=parts, deadline=deadline)
-        answer, calls = "", 0
-        async with aclosing(run.events()) as events:
-            async for event in events:
-                if isinstance(event, StepEnded) and event.worker != JOIN_WORKER:
-                    calls += 1
-                    if event.outcome is Outcome.FAILED and event.error is not None and _unreachable(event.error):
-                        raise UnavailableError(f"Worker {event.worker} failed: {event.error.message}") from event.error
-                elif isinstance(event, Done):
-                    answer = str(orjson.loads(event.completion_json)["choices"][0]["message"].get("content") or "")
+    async def _execute(self, item: Item, plan: Plan) -> _Done:
+        run = WorkflowRun(
+            _job(item),
+            pool=self._workers.snapshot(),
+            parts=WorkflowParts(planner=GivenPlan(plan), router=NoRouter(), settings=_SETTINGS),
+            deadline=Deadline.after(self._timeout_s, self._clock),
+        )
+        done = _Done()
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    done.note(event)
+        except _WRONG as error:
+            if _unreachable(error):
+                raise
         spent = run.ledger.spent(answer=None)
-        return answer, calls, spent.cost_usd, spent.prompt_tokens + spent.completion_tokens
+        done.cost_usd, done.tokens = spent.cost_usd, spent.prompt_tokens + spent.completion_tokens
+        return done
 
     async def close(self) -> None:
         """Close connections."""
@@ -169,5 +203,6 @@ class PlanRunner:
 def _unreachable(error: KubefuguError) -> bool:
     """True: the network's or the server's fault, not the plan's."""
     if isinstance(error, NoWorkerAvailableError):
-        return any(reason != "WORKER_REFUSED" for reason in error.metadata.values())
+        reasons = list(error.metadata.values())
+        return not reasons or any(reason != "WORKER_REFUSED" for reason in reasons)
     return not isinstance(error, WorkerRefusedError)

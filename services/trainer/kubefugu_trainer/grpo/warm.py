@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,8 @@ def warm_start(
     )
     quiet(trainer)
     before = latest(folder)
-    trainer.train(resume_from_checkpoint=str(before) if before else None)
+    with third_parties_quiet():
+        trainer.train(resume_from_checkpoint=str(before) if before else None)
     return not stop.is_set()
 
 
@@ -95,6 +98,14 @@ class _PlanLoss(Trainer):  # type: ignore[misc]
             logits.reshape(-1, logits.shape[-1]), labels[:, kept:].reshape(-1), ignore_index=_IGNORED
         )
         return (loss, output) if return_outputs else loss
+
+
+@contextlib.contextmanager
+def third_parties_quiet() -> Iterator[None]:
+    """Without what transformers, TRL and PEFT say about each other's names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b.*")
+        yield
 
 
 def quiet(trainer: Any) -> None:
