@@ -256,6 +256,10 @@ readinessProbe: {{- toYaml . | nindent 2 }}
 {{- with $probes.liveness }}
 livenessProbe: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- if .pod.drains }}
+# Whoever still knows this pod's address is served while the address is being taken out of DNS and load balancers.
+lifecycle: {preStop: {sleep: {seconds: 5}}}
+{{- end }}
 securityContext: {{- toYaml (.values.securityContext | default .root.Values.securityContext) | nindent 2 }}
 {{- with .values.resources }}
 resources: {{- toYaml . | nindent 2 }}

@@ -17,6 +17,8 @@ from kubefugu_core.rpc.details import DETAILS_KEY
 
 SERVICE = "kubefugu.executor.v1.ExecutorService"
 _READ_TIMEOUT_S = 10.0
+_PATIENCE_S = 5.0
+"""How long a request waits for an executor that can be reached: one that is being replaced is gone for a second or two."""
 
 _log = structlog.get_logger()
 
@@ -64,15 +66,18 @@ class Executor(Protocol):
 class GrpcExecution:
     """An `Execute` call."""
 
-    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Any], *, timeout_s: float) -> None:
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Any], *, channel: grpc.aio.Channel, timeout_s: float) -> None:
         self._call = call
+        self._channel = channel
         self._timeout_s = timeout_s
         self._reason: KubefuguError | None = None
 
     async def events(self) -> AsyncIterator[executor_pb2.ExecuteResponse]:
         """See Execution."""
+        guard = asyncio.create_task(self._give_up_when_away())
         try:
             async for response in self._call:
+                guard.cancel()
                 yield response
         except grpc.aio.AioRpcError as error:
             raise self._reason or _translate(error, timeout_s=self._timeout_s) from error
@@ -83,7 +88,22 @@ class GrpcExecution:
                 raise self._reason from None
             raise
         finally:
+            guard.cancel()
             self._call.cancel()
+
+    async def _give_up_when_away(self) -> None:
+        """End a call that waits for a connection when there has been none for `_PATIENCE_S`."""
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.READY:
+                await self._channel.wait_for_state_change(state)
+                continue
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._channel.channel_ready()
+            except TimeoutError:
+                self.cancel(UnavailableError("The executor cannot be reached; try again."))
+                return
 
     def cancel(self, reason: KubefuguError) -> None:
         """See Execution."""
@@ -102,7 +122,8 @@ class GrpcExecutor:
 
     def execute(self, request: executor_pb2.ExecuteRequest, *, timeout_s: float) -> Execution:
         """See Executor."""
-        return GrpcExecution(self._stub.Execute(request, timeout=timeout_s), timeout_s=timeout_s)
+        call = self._stub.Execute(request, timeout=timeout_s, wait_for_ready=True)
+        return GrpcExecution(call, channel=self._channel, timeout_s=timeout_s)
 
     async def list_models(self) -> list[executor_pb2.Model]:
         """See Executor."""

@@ -44,6 +44,8 @@ def open_channel(target: str, *, retried_methods: Sequence[str] = ()) -> grpc.ai
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1000),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # A pod that is replaced must be found anew at once; gRPC would look a name up twice a minute at most.
+            ("grpc.dns_min_time_between_resolutions_ms", 1000),
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.use_local_subchannel_pool", 1),
