@@ -31,6 +31,7 @@ from kubefugu_core.errors import (
 )
 from kubefugu_core.pool import Role, WorkerPool
 from kubefugu_trainer.tasks.question import Question
+from kubefugu_trainer.tasks.verify_tools import written
 
 PATIENT = RetryPolicy(attempts=6, first_wait_s=0.25, max_wait_s=30.0)
 _PATIENCE_S = 900.0
@@ -169,7 +170,9 @@ class Player:
             return Episode(0.0, tuple(calls), loop.ledger.cost_usd, "")
         if done is None:
             return UnavailableError("the episode did not end")
-        reply = text_of(orjson.loads(done.completion_json)["choices"][0]["message"].get("content"))
+        message = orjson.loads(done.completion_json)["choices"][0]["message"]
+        parts = (text_of(message.get("content")), written(message.get("tool_calls") or ()))
+        reply = "\n".join(part for part in parts if part)
         return Episode(question.score(reply), tuple(calls), done.spent.cost_usd, reply)
 
 
@@ -191,6 +194,8 @@ def _request(question: Question, rules: Rules, *, seed: int, allow: Sequence[str
         "temperature": rules.worker_temperature,
         "kubefugu": options,
     }
+    if question.tools:
+        body["tools"] = orjson.loads(question.tools)
     if rules.worker_temperature > 0:
         body["seed"] = seed % 2**31
     return parse_chat_request(orjson.dumps(body))

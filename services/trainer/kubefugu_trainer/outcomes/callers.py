@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import orjson
+
 from kubefugu_coordination.workers import Deadline, ReplyCache, RetryPolicy, SystemClock, WorkerSet
 from kubefugu_core.pool import WorkerPool, WorkerSpec
-from kubefugu_trainer.outcomes.collect import Messages, Reply
+from kubefugu_trainer.outcomes.collect import Reply
+from kubefugu_trainer.tasks.question import Question
+from kubefugu_trainer.tasks.verify_tools import written
 
 PATIENT = RetryPolicy(attempts=6, first_wait_s=0.25, max_wait_s=30.0)
 """Measuring can wait where serving fails over."""
@@ -33,20 +37,22 @@ class PoolCaller:
         """Upper bound of the cost of one call."""
         return self._pool[worker].prices.cost_usd(len(text) // _CHARS_PER_TOKEN + 64, self._max_tokens)
 
-    async def ask(self, worker: str, messages: Messages, *, seed: int) -> Reply:
+    async def ask(self, worker: str, question: Question, *, seed: int) -> Reply:
         """One answer of at most `max_tokens` tokens."""
         spec = self._pool[worker]
         request: dict[str, object] = {
-            "messages": [{"role": role, "content": text} for role, text in messages],
+            "messages": [{"role": role, "content": text} for role, text in question.messages],
             "max_tokens": self._max_tokens,
             "temperature": self._temperature,
         }
+        if question.tools:
+            request["tools"] = orjson.loads(question.tools)
         if self._temperature > 0:
             request["seed"] = seed  # without it, what is asked at temperature 0 can be found again in a reply cache
         deadline = Deadline.after(float(spec.timeouts.total_seconds), self._clock)
         answer = await self._workers.client(worker).complete(request, deadline=deadline)
         return Reply(
-            text=answer.text,
+            text="\n".join(part for part in (answer.text, written(answer.tool_calls)) if part),
             declined=spec.specialist and answer.refusal is not None,
             prompt_tokens=answer.usage.prompt_tokens,
             completion_tokens=answer.usage.completion_tokens,

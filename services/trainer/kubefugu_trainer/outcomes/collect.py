@@ -14,10 +14,8 @@ from typing import Protocol
 from kubefugu_core.errors import KubefuguError
 from kubefugu_trainer.outcomes.journal import Journal, Measurement, question_key
 from kubefugu_trainer.runs.progress import Reporter
+from kubefugu_trainer.tasks.question import Question
 from kubefugu_trainer.tasks.sets import SplitQuestion
-
-Messages = Sequence[tuple[str, str]]
-"""(role, text), oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +34,7 @@ class Reply:
 class Caller(Protocol):
     """Calls one worker."""
 
-    async def ask(self, worker: str, messages: Messages, *, seed: int) -> Reply:
+    async def ask(self, worker: str, question: Question, *, seed: int) -> Reply:
         """One answer. Raises KubefuguError where there is none."""
         ...
 
@@ -153,7 +151,7 @@ class Collector:
             return False
         self._reserved_usd += worst_usd
         try:
-            reply = await self._caller.ask(job.worker, question.messages, seed=self._config.seed + job.repeat)
+            reply = await self._caller.ask(job.worker, question, seed=self._config.seed + job.repeat)
         except KubefuguError as error:
             self._failures[job.worker] = self._failures.get(job.worker, 0) + 1
             self._problems[job.worker] = error.message

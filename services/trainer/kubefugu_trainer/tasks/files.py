@@ -1,7 +1,9 @@
 """Question files: JSON lines with a question and its answer, e.g. GSM8K.
 
-Each line: `prompt` (or `question`), `answer`, optional `field`, and `kind`: numeric (default where the answer ends in
-`#### number` or is a number), choice (with `options`), exact (the whole reply), contains.
+Each line: `prompt` (or `question`), `answer`, optional `field` and `system`, and `kind`: numeric (default where the answer ends
+in `#### number` or is a number), choice (with `options`), exact (the whole reply), contains, code (with `tests`, optional
+`prelude`; HumanEval's own lines, with `entry_point`, are read too), tools (with `tools`, OpenAI's function definitions;
+`answer` is the call or a list of calls, each `{"name", "arguments"}`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from kubefugu_core.errors import DataError
 from kubefugu_trainer.tasks.numbers import numbers_in, parse_number
 from kubefugu_trainer.tasks.question import Phrasing, Question
 from kubefugu_trainer.tasks.verifiers import Choice, Contains, Numeric, Verifier, answer_part, fold
+from kubefugu_trainer.tasks.verify_code import CodeTests
+from kubefugu_trainer.tasks.verify_tools import ToolCalls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +49,31 @@ def read_questions(path: Path) -> list[Question]:
 def _question(path: Path, number: int, line: str) -> Question:
     try:
         record = json.loads(line)
-        prompt, answer = str(record.get("prompt") or record["question"]), str(record["answer"])
-        verifier = _verifier(record, answer)
+        prompt = str(record.get("prompt") or record["question"])
+        verifier = _verifier(record, prompt)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: line {number}: needs prompt (or question), answer and a known kind: {error}") from error
     return Question(
-        prompt=prompt, field=str(record.get("field") or path.stem), topic=path.stem, phrasing=Phrasing.SEEN, verifier=verifier
+        prompt=prompt,
+        field=str(record.get("field") or path.stem),
+        topic=path.stem,
+        phrasing=Phrasing.SEEN,
+        verifier=verifier,
+        system=str(record.get("system") or ""),
+        tools=json.dumps(record["tools"]) if record.get("kind") == "tools" else "",
     )
 
 
-def _verifier(record: Mapping[str, Any], answer: str) -> Verifier:
-    kind = record.get("kind")
+def _verifier(record: Mapping[str, Any], prompt: str) -> Verifier:
+    kind = record.get("kind") or ("code" if "entry_point" in record else None)
+    if kind == "code":
+        if "entry_point" in record:
+            return CodeTests(tests=f"{record['test']}\ncheck({record['entry_point']})", prelude=prompt)
+        return CodeTests(tests=str(record["tests"]), prelude=str(record.get("prelude") or ""))
+    if kind == "tools":
+        calls = record["answer"] if isinstance(record["answer"], list) else [record["answer"]]
+        return ToolCalls(calls=tuple((str(call["name"]), json.dumps(call["arguments"])) for call in calls))
+    answer = str(record["answer"])
     final = answer.rsplit("####", 1)[-1].strip()
     if kind is None:
         kind = "numeric" if parse_number(final) is not None else "contains"

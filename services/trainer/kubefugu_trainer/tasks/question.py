@@ -39,6 +39,8 @@ class Question:
     """Checks a reply."""
     system: str = ""
     """Text of a system message before it; "": none."""
+    tools: str = ""
+    """OpenAI function definitions that go along, as JSON; "": none."""
 
     @property
     def messages(self) -> tuple[tuple[str, str], ...]:
@@ -58,7 +60,9 @@ class Question:
 def without_echo(prompt: str, reply: str) -> str:
     """The reply without the question, where it repeats that word for word."""
     pattern = r"\s+".join(re.escape(word) for word in prompt.split())
-    return re.sub(pattern, " ", reply, flags=re.IGNORECASE).strip() if pattern else reply
+    if not pattern or not re.search(pattern, reply, flags=re.IGNORECASE):
+        return reply  # as it is: a program's first line may be indented
+    return re.sub(pattern, " ", reply, flags=re.IGNORECASE).strip()
 
 
 Generator = Callable[[np.random.Generator, Phrasing], Question]
