@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -18,7 +19,9 @@ from kubefugu_core.rpc.details import DETAILS_KEY
 SERVICE = "kubefugu.executor.v1.ExecutorService"
 _READ_TIMEOUT_S = 10.0
 _PATIENCE_S = 5.0
-"""How long a request waits for an executor that can be reached: one that is being replaced is gone for a second or two."""
+"""How long a request waits for an executor that was there before: one that is being replaced is gone for a second or two."""
+_FIRST_PATIENCE_S = 1.0
+"""The same for one that has never been reached."""
 
 _log = structlog.get_logger()
 
@@ -63,12 +66,20 @@ class Executor(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Link:
+    """The channel that all calls share, and whether an executor has ever answered on it."""
+
+    channel: grpc.aio.Channel
+    was_there: bool = False
+
+
 class GrpcExecution:
     """An `Execute` call."""
 
-    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Any], *, channel: grpc.aio.Channel, timeout_s: float) -> None:
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Any], *, link: Link, timeout_s: float) -> None:
         self._call = call
-        self._channel = channel
+        self._link = link
         self._timeout_s = timeout_s
         self._reason: KubefuguError | None = None
 
@@ -78,6 +89,7 @@ class GrpcExecution:
         try:
             async for response in self._call:
                 guard.cancel()
+                self._link.was_there = True
                 yield response
         except grpc.aio.AioRpcError as error:
             raise self._reason or _translate(error, timeout_s=self._timeout_s) from error
@@ -92,15 +104,16 @@ class GrpcExecution:
             self._call.cancel()
 
     async def _give_up_when_away(self) -> None:
-        """End a call that waits for a connection when there has been none for `_PATIENCE_S`."""
+        """End a call that waits for a connection when there has been none for too long."""
+        channel = self._link.channel
         while True:
-            state = self._channel.get_state(try_to_connect=True)
+            state = channel.get_state(try_to_connect=True)
             if state is grpc.ChannelConnectivity.READY:
-                await self._channel.wait_for_state_change(state)
+                await channel.wait_for_state_change(state)
                 continue
             try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    await self._channel.channel_ready()
+                async with asyncio.timeout(_PATIENCE_S if self._link.was_there else _FIRST_PATIENCE_S):
+                    await channel.channel_ready()
             except TimeoutError:
                 self.cancel(UnavailableError("The executor cannot be reached; try again."))
                 return
@@ -117,13 +130,14 @@ class GrpcExecutor:
 
     def __init__(self, target: str) -> None:
         self._channel = open_channel(target, retried_methods=(f"{SERVICE}/GetDecision", f"{SERVICE}/ListModels"))
+        self._link = Link(self._channel)
         self._stub = executor_pb2_grpc.ExecutorServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def execute(self, request: executor_pb2.ExecuteRequest, *, timeout_s: float) -> Execution:
         """See Executor."""
         call = self._stub.Execute(request, timeout=timeout_s, wait_for_ready=True)
-        return GrpcExecution(call, channel=self._channel, timeout_s=timeout_s)
+        return GrpcExecution(call, link=self._link, timeout_s=timeout_s)
 
     async def list_models(self) -> list[executor_pb2.Model]:
         """See Executor."""
