@@ -232,12 +232,17 @@ async def test_health_falls_when_the_engine_dies_and_comes_back(tmp_path: Path, 
         async with router(settings_for(backbone, tmp_path, pulse_seconds=0.05)) as client:
             await client.declare(policy_set(1, "v1", policies.write("v1")))
             await client.until_serving()
+            assert await client.serving("live")
             broken.set()
             async with asyncio.timeout(15):
                 while await client.serving():
                     pass
+                # A restart might help only when it goes on.
+                while await client.serving("live"):
+                    pass
             broken.clear()
             await client.until_serving()
+            assert await client.serving("live")
             await client.route()
     finally:
         module.Engine.step = original  # type: ignore[method-assign]
