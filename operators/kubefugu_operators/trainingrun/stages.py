@@ -121,6 +121,9 @@ def _not_running(observed: RunObserved) -> Finding:
     if trouble is not None:
         reason = Reason.RETRYING if trouble.reason is pods.Trouble.CRASHING else Reason(trouble.reason.value)
         return finding(kind, "False", reason, trouble.message)
+    last = report.termination(observed.pods[-1]) if observed.pods else None
+    if last is not None and last[0] == 0:
+        return finding(kind, "False", Reason.DRIVER_ENDED)
     ended = report.explanation(observed.pods)
     if ended and not pending:
         return finding(kind, "False", Reason.RETRYING, ended)

@@ -466,3 +466,10 @@ def test_a_run_that_is_over_leaves_no_evaluators() -> None:
     story.job(conditions=[{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}])
     gone = [ref.ref.kind for plan in (story.step(1, pods=()), story.step(1)) for ref in plan.delete]
     assert gone == ["Deployment"]
+
+
+def test_a_driver_that_ended_well_is_not_being_retried() -> None:
+    story = started()
+    story.step(1, pods=(pod("Succeeded", exit_code=0, message=report()),), view=None)
+    assert story.conditions()["DriverRunning"] == ("False", "DriverEnded")
+    assert story.conditions()["Succeeded"] == ("Unknown", "Running")
