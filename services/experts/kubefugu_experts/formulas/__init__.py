@@ -1,6 +1,7 @@
 """A safe parser of mathematical notation: text to a small tree, never to code."""
 
 from kubefugu_experts.formulas.parser import FormulaError, parse, parse_relation
+from kubefugu_experts.formulas.stretches import stretches
 from kubefugu_experts.formulas.tree import Binary, Call, Negative, Node, Number, Relation, Symbol, symbols
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Symbol",
     "parse",
     "parse_relation",
+    "stretches",
     "symbols",
 ]

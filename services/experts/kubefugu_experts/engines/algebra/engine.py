@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from kubefugu_experts.engines.algebra import calculus, equations, expressions, integers
+from kubefugu_experts.engines.algebra import calculus, equations, expressions, integers, meaning
 from kubefugu_experts.engines.algebra.convert import MAX_DIGITS, TooLargeError
 from kubefugu_experts.engines.algebra.telling import UntellableError
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
@@ -66,7 +66,17 @@ class AlgebraEngine:
 
     def _answer(self, text: str) -> Reply:
         text, rounding = take_rounding(tidy(_GUIDELINES.sub("", text.replace("\n", " "))))
-        text = _plain(text)
+        reply = self._computed(_plain(text), rounding)
+        if isinstance(reply, Answer) or len(text.split()) > _MOST_WORDS:
+            return reply
+        for request in meaning.requests(text):
+            again = self._computed(request, rounding)
+            if isinstance(again, Answer):
+                return again
+        return reply
+
+    def _computed(self, text: str, rounding: Rounding) -> Reply:
+        """The reply to a request in the words of the narrow readers."""
         if not text or len(text.split()) > _MOST_WORDS:
             return Declined(NOT_MINE)
         for kind in _KINDS:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import z3
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
-from kubefugu_experts.engines.logic import arguments, integers, knights, ordering, propositional
+from kubefugu_experts.engines.logic import arguments, integers, knights, meaning, ordering, propositional
 from kubefugu_experts.engines.logic.propositional import NotAFormulaError
 from kubefugu_experts.engines.logic.sentences import NotUnderstoodError
 from kubefugu_experts.engines.logic.solving import UndecidedError
@@ -49,16 +49,32 @@ class LogicEngine:
             text = text[0].upper() + text[1:]  # a name that stood after "So," or "Hello,"
         if len(text.split()) < 2:
             return Declined(NOT_MINE)
-        for kind in _KINDS:
-            try:
-                found = kind(text)
-            except (NotAFormulaError, NotUnderstoodError, FormulaError):
-                continue
-            except (UndecidedError, z3.Z3Exception):
-                return Declined("I could not decide this in time.")
-            if found:
-                return Answer(found)
-        return Declined(NOT_MINE)
+        reply = _decided(text)
+        if isinstance(reply, Answer):
+            return reply
+        for request in meaning.requests(text):
+            again = _decided(request)
+            if isinstance(again, Answer):
+                return _possible(again) if meaning.is_about_possibility(request) else again
+        return reply
+
+
+def _decided(text: str) -> Reply:
+    """The reply to a request in the words of the narrow readers."""
+    for kind in _KINDS:
+        try:
+            found = kind(text)
+        except (NotAFormulaError, NotUnderstoodError, FormulaError):
+            continue
+        except (UndecidedError, z3.Z3Exception):
+            return Declined("I could not decide this in time.")
+        if found:
+            return Answer(found)
+    return Declined(NOT_MINE)
+
+
+def _possible(impossible: Answer) -> Answer:
+    return Answer("No, that cannot be." if impossible.text.startswith("Yes") else "Yes, that is possible.")
 
 
 def _is_list(text: str) -> bool:
