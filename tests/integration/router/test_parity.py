@@ -190,6 +190,26 @@ async def test_hosts_and_naive_decide_alike_on_500_transcripts(tiny: Tiny, trito
     await run(tiny, triton_server, tmp_path, transcripts(500, seed=1), passes=[False, True])
 
 
+async def test_bfloat16_stays_within_its_documented_distance(tiny: Tiny, tmp_path: Path) -> None:
+    """As served on a GPU: another worker only where the float32 margin is a few per cent of the logits' spread."""
+    corpus = transcripts(120, seed=2, max_bytes=400)
+    case = naive_cases(tiny, tmp_path, corpus)[0]
+    settings = settings_for(tiny.directory, tmp_path, dtype="bfloat16", kv_cache_mib=64, max_input_tokens=4096)
+    async with router(settings) as client:
+        await client.declare(policy_set(1, case.version, case.source))
+        decisions = [await client.route(question(transcript, case.version)) for transcript in corpus]
+    workers = case.expected[:, : len(WORKERS)]
+    spread = np.ptp(workers, axis=1)
+    got = np.stack([logits_of(decision)[: len(WORKERS)] for decision in decisions])
+    distance = np.abs(got - workers).max(axis=1) / spread
+    margin = -np.diff(-np.sort(-workers, axis=1)[:, :2], axis=1)[:, 0] / spread
+    same = np.array([decision.worker == WORKERS[int(row.argmax())] for decision, row in zip(decisions, workers, strict=True)])
+    print(f"bfloat16: distance p50 {np.median(distance):.4f}, max {distance.max():.4f}; same worker {same.mean():.3f}")
+    assert distance.max() < 0.08
+    assert same[margin > 0.08].all()
+    assert same.mean() > 0.95
+
+
 def test_the_corpus_holds_what_it_should() -> None:
     corpus = transcripts(500, seed=1)
     lengths = [sum(len(text.encode()) for _, text in transcript.messages) for transcript in corpus]
