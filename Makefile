@@ -98,6 +98,21 @@ default-head: $(VENV)/.development ## Measure the default pool and train its hea
 	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
 	$(BIN)/kubefugu outcomes strengths --data $(HEAD_RUN)/outcomes.parquet --json pools/heads/default.strengths.json
 
+# A small trained Conductor: format warm start and GRPO on two-part questions, its plans run by the running stack's engines.
+CONDUCTOR_RUN ?= build/conductor
+STACK_POOL ?= $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml
+.PHONY: conductor
+conductor: $(VENV)/.development ## Train a Conductor on SmolLM2-135M with the stack's engines (needs make up; resumable; see docs/conductor.md)
+	$(BIN)/kubefugu train conductor --pool $(STACK_POOL) --backbone smollm2-135m-instruct --out $(CONDUCTOR_RUN) \
+	  --workers algebra,units,geography,logic,dates --dtype bfloat16 --layers 12 --warm-examples 200 --warm-epochs 1 --warm-lr 1e-3 \
+	  --steps 50 --questions-per-step 2 --group 8 --oversample 3 --micro-batch 16 --held-out 60 --least-workers 3 --most-workers 4 \
+	  --max-steps 4 --max-tokens 110 --save-every 2 --lr 2e-4
+
+.PHONY: conductor-eval
+conductor-eval: $(VENV)/.development ## fugu-ultra against fugu, single workers, self-consistency, static plans (needs make coders, make up with them)
+	@mkdir -p build
+	$(BIN)/kubefugu eval-conductor --pool $(STACK_POOL) --url http://127.0.0.1:$(PORT)/v1 --n 100 --json build/equal-spend.json
+
 # --- check ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test

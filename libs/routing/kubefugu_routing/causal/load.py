@@ -73,4 +73,5 @@ def load_causal(ref: str, *, device: str = "cpu", dtype: str = "float32", thread
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return CausalModel(located.id, located.revision, model.to(chosen_device).eval().requires_grad_(False), tokenizer)
+    placed: Any = model
+    return CausalModel(located.id, located.revision, placed.to(chosen_device).eval().requires_grad_(False), tokenizer)

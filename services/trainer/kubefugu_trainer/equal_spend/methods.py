@@ -75,8 +75,8 @@ class Gateway:
 
     async def self_consistency(self, model: str, question: Question, *, budget_tokens: int, most: int) -> Answer:
         """Samples of one worker until another one would exceed the budget; the one that agrees most with the others counts."""
-        started, spent, texts = time.monotonic(), 0, []
-        cost_usd = 0.0
+        started, spent, cost_usd = time.monotonic(), 0, 0.0
+        texts: list[str] = []
         while not texts or (len(texts) < most and spent + spent // len(texts) <= budget_tokens):
             reply = await self._ask(model, question.prompt, temperature=0.7, seed=1 + len(texts))
             texts.append(reply.text)

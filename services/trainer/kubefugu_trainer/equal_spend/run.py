@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,9 @@ class Evaluation:
         self._general = [spec.name for spec in pool.spec.workers if not spec.specialist]
         self._reporter = reporter
         self._out = out
-        limits = {"max_tokens": comparison.max_tokens, "timeout_s": comparison.timeout_s}
-        self._gateway = Gateway(url, [ULTRA, FUGU, *known], **limits)
-        self._static = StaticPlans(pool, **limits)
+        tokens, seconds = comparison.max_tokens, comparison.timeout_s
+        self._gateway = Gateway(url, [ULTRA, FUGU, *known], max_tokens=tokens, timeout_s=seconds)
+        self._static = StaticPlans(pool, max_tokens=tokens, timeout_s=seconds)
         models = [[spec.name, spec.model] for spec in pool.spec.workers]
         self._journal = AnswerJournal(
             out.with_name(out.name + ".journal.jsonl"), config={**asdict(comparison), "models": models}
@@ -74,13 +75,13 @@ class Evaluation:
         found: dict[str, list[Answer]] = {}
         try:
             for model in (ULTRA, *self._workers, FUGU):
-                found[model] = await self._method(model, asked, lambda q, model=model: self._gateway.answer(model, q))
+                found[model] = await self._method(model, asked, partial(self._gateway.answer, model))
                 self._report(found)
             order = sorted(self._workers, key=lambda name: -_accuracy(found[name]))
             await self._at_equal_spend(found, asked, order[0])
             general = [name for name in order if name in self._general][:2]
             for name, plan in static_plans(general[0], general[-1]).items():
-                found[name] = await self._method(name, asked, lambda q, n=name, p=plan: self._static.answer(n, p, q))
+                found[name] = await self._method(name, asked, partial(self._static.answer, name, plan))
                 self._report(found)
             return self._report(found)
         finally:

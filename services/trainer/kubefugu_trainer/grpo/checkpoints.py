@@ -31,7 +31,7 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
-class SafeCheckpoints(TrainerCallback):  # type: ignore[misc]
+class SafeCheckpoints(TrainerCallback):
     """Writes markers, keeps the two newest checkpoints, ends the training at a step's end where `stop` is set."""
 
     def __init__(self, folder: Path, stop: threading.Event, *, save_every: int) -> None:
@@ -61,7 +61,7 @@ class SafeCheckpoints(TrainerCallback):  # type: ignore[misc]
         return control
 
 
-class Progress(TrainerCallback):  # type: ignore[misc]
+class Progress(TrainerCallback):
     """Tells the reporter and the run's metrics about every step."""
 
     def __init__(self, stage: str, reporter: Reporter, record: Callable[[dict[str, Any]], None]) -> None:

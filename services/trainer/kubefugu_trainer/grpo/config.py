@@ -30,7 +30,7 @@ class ConductorConfig(BaseModel):
     """What is trained."""
     rank: int = Field(default=16, ge=1, le=512)
     """Rank of the LoRA factors."""
-    alpha: float = Field(default=32.0, gt=0)
+    alpha: int = Field(default=32, gt=0)
     """LoRA's scale is alpha / rank."""
     layers: int = Field(default=0, ge=0)
     """So many layers from the top get LoRA factors; 0: all."""

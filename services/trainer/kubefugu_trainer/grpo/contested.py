@@ -64,7 +64,7 @@ class ContestedOrder:
         return _Saver(self, folder)
 
 
-class _Saver(TrainerCallback):  # type: ignore[misc]
+class _Saver(TrainerCallback):
     def __init__(self, order: ContestedOrder, folder: Path) -> None:
         self._order = order
         self._folder = folder

@@ -96,6 +96,6 @@ def _subset(
     others = [worker for worker in workers if worker.name not in fields]
     least, most = min(config.least_workers, len(workers)), min(config.most_workers, len(workers))
     count = max(len(meant), int(rng.integers(least, most + 1)))
-    drawn = rng.choice(len(others), size=count - len(meant), replace=False) if others else []
+    drawn = rng.permutation(len(others))[: count - len(meant)]
     subset = [*meant, *(others[int(index)] for index in drawn)]
     return [subset[int(index)] for index in rng.permutation(len(subset))]

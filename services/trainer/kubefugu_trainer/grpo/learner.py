@@ -18,7 +18,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from kubefugu_routing.causal.generate import Generated, Sampling, generate
@@ -36,11 +37,11 @@ RunPlans = Callable[[Sequence[Item], Sequence[str]], list[Rollout]]
 """Executes plans (`PlanRunner.run_all`, or Celery evaluators), in order."""
 
 
-class EpochRepeatSampler(RepeatSampler):  # type: ignore[misc]
+class EpochRepeatSampler(RepeatSampler):
     """TRL's RepeatSampler with an order that depends on seed and epoch alone (TRL's own depends on how often it was asked)."""
 
-    def __init__(self, *args: Any, seed: int, **kwargs: Any) -> None:
-        super().__init__(*args, seed=seed, **kwargs)
+    def __init__(self, data_source: Any, *, seed: int, **options: Any) -> None:
+        super().__init__(data_source, seed=seed, **options)
         self._base_seed = seed
         self.epoch = 0
 
@@ -52,20 +53,20 @@ class EpochRepeatSampler(RepeatSampler):  # type: ignore[misc]
         """Indices of the epoch."""
         if self.shuffle:
             self.generator.manual_seed(self._base_seed * 100_003 + self.epoch)
-        return super().__iter__()
+        yield from super().__iter__()  # type: ignore[no-untyped-call]
 
 
-class _Trainer(GRPOTrainer):  # type: ignore[misc]
+class _Trainer(GRPOTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> EpochRepeatSampler:
-        self.epoch_sampler = EpochRepeatSampler(
-            data_source=dataset if dataset is not None else self.train_dataset,
+        args: Any = self.args
+        return EpochRepeatSampler(
+            dataset if dataset is not None else self.train_dataset,
             mini_repeat_count=self.num_generations,
-            batch_size=self.args.generation_batch_size // self.num_generations,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
+            batch_size=args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * args.steps_per_generation,
             shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
+            seed=args.seed,
         )
-        return self.epoch_sampler
 
 
 class Rollouts:
@@ -154,8 +155,8 @@ class Rollouts:
         }
 
 
-def _reward(prompts: Any, completions: Any, plan_reward: list[float], **_: Any) -> list[float]:
-    return plan_reward
+def _reward(prompts: Any, completions: Any, plan_reward: list[float], **_: Any) -> list[float | None]:
+    return list(plan_reward)
 
 
 def train_grpo(

@@ -88,7 +88,7 @@ def write_artifact(
         backbone_revision=base.revision,
         kind=config.adapter,
         tensors=tensors,
-        alpha=config.alpha if config.adapter == "lora" else 0.0,
+        alpha=float(config.alpha) if config.adapter == "lora" else 0.0,
         prompt_style=config.style.value,
         max_steps=config.max_steps,
         training=training,

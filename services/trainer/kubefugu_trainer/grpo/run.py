@@ -169,7 +169,7 @@ class ConductorRun:
 
         config, kinds = self._config, ("greedy", "sampled")
         figures = ("valid", "reward", "right", "steps", "calls", "lossy")
-        metrics = {
+        metrics: dict[str, Any] = {
             kind: {
                 "before": {name: before[kind][name] for name in figures},
                 "after": {name: after[kind][name] for name in figures},

@@ -85,10 +85,10 @@ def warm_start(
     return not stop.is_set()
 
 
-class _PlanLoss(Trainer):  # type: ignore[misc]
+class _PlanLoss(Trainer):
     """Cross-entropy of the plan's tokens; logits of the prompt, most of a small model's work, are not computed."""
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Mean over the batch's plan tokens."""
         labels = inputs.pop("labels")[:, 1:]
         kept = int((labels != _IGNORED).any(dim=0).nonzero()[0])
