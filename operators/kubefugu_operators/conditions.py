@@ -11,6 +11,9 @@ from kubefugu_operators.cluster.objects import Body
 
 Truth = Literal["True", "False", "Unknown"]
 _MAX_MESSAGE = 1024
+INTERNAL_ERROR = "InternalError"
+"""Reason of a summary condition: a pass over the object failed in a way that the operator does not know."""
+INTERNAL_ERROR_TEXT = "The operator failed on this object; the message names the error, its log has more. It goes on trying."
 
 
 @dataclass(frozen=True, slots=True)

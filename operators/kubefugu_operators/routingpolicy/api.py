@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from kubefugu_core.pool import ApiModel
 from kubefugu_operators.api import Column, Kind, Rule, Status
+from kubefugu_operators.conditions import INTERNAL_ERROR, INTERNAL_ERROR_TEXT
 from kubefugu_operators.routingpolicy.sample import SAMPLE
 
 VERSION_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -174,6 +175,7 @@ class Reason(StrEnum):
     WAITING_FOR_REQUESTS = "WaitingForRequests"
     CANDIDATE_REJECTED = "CandidateRejected"
     SERVING = "Serving"
+    INTERNAL_ERROR = INTERNAL_ERROR
 
 
 CONDITIONS: dict[str, dict[str, str]] = {
@@ -210,6 +212,7 @@ CONDITIONS: dict[str, dict[str, str]] = {
     },
     ConditionType.READY: {
         Reason.SERVING: "The active version decides on every router.",
+        Reason.INTERNAL_ERROR: INTERNAL_ERROR_TEXT,
     },
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kubefugu_core.pool import ApiModel
 from kubefugu_operators.api import Status
+from kubefugu_operators.conditions import INTERNAL_ERROR, INTERNAL_ERROR_TEXT
 
 
 class Progress(ApiModel):
@@ -154,6 +155,7 @@ class Reason(StrEnum):
     TRAINED_NOT_PUBLISHED = "TrainedNotPublished"
     TRAINED = "Trained"
     MANAGED_ELSEWHERE = "ManagedElsewhere"
+    INTERNAL_ERROR = INTERNAL_ERROR
 
 
 _NOT_YET = "An earlier stage is not over yet."
@@ -220,5 +222,6 @@ CONDITIONS: dict[str, dict[str, str]] = {
         Reason.TRAINED: "Trained; publishing was not asked for.",
         Reason.TRAINED_NOT_PUBLISHED: "Trained, but the gate was not met; the message has the figures.",
         Reason.MANAGED_ELSEWHERE: "spec.managedBy names another controller.",
+        Reason.INTERNAL_ERROR: INTERNAL_ERROR_TEXT,
     },
 }  # fmt: skip

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from kubefugu_core import pool
 from kubefugu_core.pool import ApiModel
 from kubefugu_operators.api import Column, Kind, Rule, Status
+from kubefugu_operators.conditions import INTERNAL_ERROR, INTERNAL_ERROR_TEXT
 from kubefugu_operators.workerpool.sample import SAMPLE
 
 
@@ -77,6 +78,7 @@ class Reason(StrEnum):
     WORKER_UNREACHABLE = "WorkerUnreachable"
     KEY_REFUSED = "KeyRefused"
     WORKER_FAILING = "WorkerFailing"
+    INTERNAL_ERROR = INTERNAL_ERROR
 
 
 CONDITIONS: dict[str, dict[str, str]] = {
@@ -110,6 +112,7 @@ CONDITIONS: dict[str, dict[str, str]] = {
     ConditionType.READY: {
         Reason.ALL_WORKERS_HEALTHY: "The pool is configured and every worker is healthy.",
         Reason.SOME_WORKERS_UNHEALTHY: "The pool answers, but not with every worker; WorkersHealthy names those that fail.",
+        Reason.INTERNAL_ERROR: INTERNAL_ERROR_TEXT,
     },
 }  # fmt: skip
 

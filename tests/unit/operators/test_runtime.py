@@ -141,6 +141,30 @@ async def test_a_broken_and_a_slow_object_delay_no_other() -> None:
     assert 'kubefugu_operator_reconcile_total{kind="WorkerPool",outcome="api_error"}' in text
 
 
+async def test_a_fault_of_the_operator_itself_is_told_in_the_summary() -> None:
+    class Crashing(Failing):
+        def decide(self, observed: Seen, refusals: Refusals) -> Plan:
+            raise TypeError("no such thing")
+
+    queue, reconciler = WorkQueue(clock=asyncio.get_running_loop().time), Crashing()
+    api, engine = _engine(reconciler, queue, Metrics())
+    kept = {"type": "Configured", "status": "True", "reason": "Configured"}
+    api.put({**_pool("good"), "status": {"readyWorkers": "1/1", "conditions": [kept]}})
+    queue.add(Ref("WorkerPool", "ns", "good"))
+    running = asyncio.create_task(engine.run(workers=1))
+    async with asyncio.timeout(5):
+        while len(reconciler.visits) < 2:
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    status = api.objects[Ref("WorkerPool", "ns", "good")]["status"]
+    assert status["readyWorkers"] == "1/1"
+    first, summary = status["conditions"]
+    assert first == kept
+    assert (summary["type"], summary["status"], summary["reason"]) == ("Ready", "Unknown", "InternalError")
+    assert "no such thing" in summary["message"]
+
+
 async def test_observations_tell_changes_once() -> None:
     answers = {"t1": 1, "t2": 1}
     told: list[Ref] = []
