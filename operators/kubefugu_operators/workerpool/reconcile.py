@@ -201,7 +201,7 @@ def _worker_status(worker: WorkerSpec, observed: PoolObserved) -> WorkerStatus:
 
 
 def _steady_latency(name: str, probe: Probe | None, observed: PoolObserved) -> int:
-    """The latency told before, unless the new one is half or double: a status that moves all the time is noise."""
+    """The latency told before, unless the new one is far from it: a status that moves all the time is noise."""
     before = 0
     for entry in (observed.body.get("status") or {}).get("workers", ()):
         if entry["name"] == name:
@@ -209,7 +209,7 @@ def _steady_latency(name: str, probe: Probe | None, observed: PoolObserved) -> i
     if probe is None or probe.health is not Health.OK:
         return 0
     now = max(1, round(probe.latency_ms))
-    return before if before and now / 2 - 5 <= before <= now * 2 + 5 else now
+    return before if before and now / 2 - 50 <= before <= now * 2 + 50 else now
 
 
 def _status(spec: WorkerPoolSpec, observed: PoolObserved, findings: Sequence[Finding]) -> Body:
