@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
+import aiohttp
 import orjson
 
 from kubefugu_coordination.clock import Deadline, SystemClock
@@ -47,6 +48,8 @@ class Gateway:
     ) -> None:
         self._names = {model: f"m{number}" for number, model in enumerate(models)}
         self._workers = WorkerSet(_gateway_pool(url, models, timeout_s), retry=_PATIENT, keys=keys)
+        self._http = aiohttp.ClientSession()
+        self._url = url.rstrip("/")
         self._clock = SystemClock()
         self._max_tokens = max_tokens
         self._timeout_s = timeout_s
@@ -59,19 +62,27 @@ class Gateway:
     async def answer(self, model: str, question: Question) -> Answer:
         """One greedy answer. A specialist's refusal and a workflow without an answer are wrong; other failures are raised."""
         started = time.monotonic()
-        explained = {"kubefugu": {"explain": True}} if model in (ULTRA, FUGU) else {}
-        reply = await self._ask(model, question.prompt, temperature=0, **explained)
+        reply = await self._ask(model, question.prompt, temperature=0)
+        took_s = time.monotonic() - started
+        workflow = await self._workflow(str(reply.completion.get("id"))) if model == ULTRA else None
         return Answer(
             method=model,
             question=question_key(question.prompt),
             score=0.0 if reply.refusal else question.score(reply.text),
             tokens=reply.usage.total_tokens,
-            calls=_calls(reply.completion),
+            calls=_calls(workflow),
             cost_usd=reply.cost_usd,
-            latency_s=time.monotonic() - started,
+            latency_s=took_s,
             text=reply.text,
-            facts=_facts(reply.completion),
+            facts=_facts(workflow),
         )
+
+    async def _workflow(self, decision: str) -> dict[str, Any] | None:
+        """What the decision record tells of a request's workflow."""
+        async with self._http.get(f"{self._url}/decisions/{decision}") as response:
+            record = await response.json() if response.status == 200 else {}
+        workflow: dict[str, Any] | None = record.get("workflow")
+        return workflow
 
     async def self_consistency(self, model: str, question: Question, *, budget_tokens: int, most: int) -> Answer:
         """Samples of one worker until another one would exceed the budget; the one that agrees most with the others counts."""
@@ -97,17 +108,19 @@ class Gateway:
 
     async def close(self) -> None:
         """Close connections."""
+        await self._http.close()
         await self._workers.close()
 
 
-def _calls(completion: dict[str, Any]) -> int:
-    workflow = (completion.get("kubefugu") or {}).get("workflow")
-    return sum(call["worker"] != JOIN_WORKER for call in workflow["calls"]) + len(workflow["plans"]) if workflow else 1
+def _calls(workflow: dict[str, Any] | None) -> int:
+    """Planner and worker calls; 1 where there was no workflow."""
+    if not workflow:
+        return 1
+    planning = sum(1 + bool(plan.get("repaired")) for plan in workflow["plans"])
+    return planning + sum(call["worker"] != JOIN_WORKER for call in workflow["calls"])
 
 
-def _facts(completion: dict[str, Any]) -> dict[str, Any]:
-    told = completion.get("kubefugu") or {}
-    workflow = told.get("workflow")
+def _facts(workflow: dict[str, Any] | None) -> dict[str, Any]:
     if not workflow:
         return {}
     plan = next((plan for plan in workflow["plans"] if plan["path"] == "" and "steps" in plan), None)
@@ -117,7 +130,8 @@ def _facts(completion: dict[str, Any]) -> dict[str, Any]:
         "repaired": plan["repaired"] if plan else None,
         "planner": plan["planner"] if plan else None,
         "codes": [found["code"] for found in plan["diagnoses"]] if plan else [],
-        "steps": [[step["worker"], step.get("subtask", ""), step["access"]] for step in plan["steps"]] if plan else [],
+        "steps": [[step["worker"], step["access"]] for step in plan["steps"]] if plan else [],
+        "planning_tokens": sum(plan["usage"][kind] for kind in ("prompt_tokens", "completion_tokens")) if plan else 0,
     }
 
 
