@@ -27,20 +27,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+try:
+    import numpy as np
+    import torch
 
-from kubefugu_routing.backbone import Backbone, load_backbone
-from kubefugu_routing.backbone.load import describe
-from kubefugu_routing.backbone.locate import Located
-from kubefugu_routing.engine import Engine
-from kubefugu_routing.svf import LAYER_BLOCKS, layout_of
-from kubefugu_routing.svf.factors import FactorBundle, MatrixFactors, make_bundle, save_bundle
-from kubefugu_trainer.evolution.choice import Draw, Generation
-from kubefugu_trainer.evolution.evaluators import InProcessEvaluator
-from kubefugu_trainer.evolution.fitness import LayerLogits, make_fitness
-from kubefugu_trainer.evolution.problem import Problem
-from kubefugu_trainer.evolution.vector import VectorLayout, layout_for
+    from kubefugu_routing.backbone import Backbone, load_backbone
+    from kubefugu_routing.backbone.load import describe
+    from kubefugu_routing.backbone.locate import Located
+    from kubefugu_routing.engine import Engine
+    from kubefugu_routing.svf import LAYER_BLOCKS, layout_of
+    from kubefugu_routing.svf.factors import FactorBundle, MatrixFactors, make_bundle, save_bundle
+    from kubefugu_trainer.evolution.choice import Draw, Generation
+    from kubefugu_trainer.evolution.evaluators import InProcessEvaluator
+    from kubefugu_trainer.evolution.fitness import LayerLogits, make_fitness
+    from kubefugu_trainer.evolution.problem import Problem
+    from kubefugu_trainer.evolution.vector import VectorLayout, layout_for
+    from kubefugu_trainer.queue.evaluator import CeleryEvaluator
+except ModuleNotFoundError as missing:
+    sys.exit(f"This benchmark needs the trainer's packages ({missing.name} is missing): make install-dev")
 
 GENERATION = 33
 """Candidates of a generation: 4 + floor(3 ln 19456)."""
@@ -239,7 +243,6 @@ class Queue:
     """Generations of one problem over the broker."""
 
     def __init__(self, broker: str, name: str, problem: Problem) -> None:
-        from kubefugu_trainer.queue.evaluator import CeleryEvaluator
         from kubefugu_trainer.runs.progress import SilentReporter
 
         self._problem = problem
@@ -312,7 +315,9 @@ def main() -> None:
         print("redis-server is not installed: evaluators and broker are not measured")
     else:
         with tempfile.TemporaryDirectory() as folder:
-            figures |= queue_cost(Path(folder), candidates=8 if quick else GENERATION, questions=16, rounds=1 if quick else 3)
+            figures |= queue_cost(
+                Path(folder), candidates=8 if quick else GENERATION, questions=8 if quick else 16, rounds=1 if quick else 3
+            )
     for name in ("speedup_warm", "speedup_with_build", "speedup_two_evaluators", "broker_overhead"):
         if name in figures:
             print(f"{name} = {figures[name]:.3f}")
