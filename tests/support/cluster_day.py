@@ -49,7 +49,7 @@ def pool_with_workers(cluster: Cluster) -> None:
         timeout_s=300,
     )
     for name in COMPONENTS:
-        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=240s", timeout_s=260)
+        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=480s", timeout_s=500)
         cluster.say(f"{name} is rolled out")
     cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
 
@@ -100,7 +100,7 @@ def train(cluster: Cluster, name: str, manifest: str, **values: object) -> str:
             seen[stage] = None
         return told if told.get("status") in ("True", "False") else None
 
-    told = cluster.until(f"run {name} is over", over, timeout_s=600)
+    told = cluster.until(f"run {name} is over", over, timeout_s=900)
     status = cluster.get("trainingrun", name)["status"]
     cluster.show("trainingruns", name, "-o", "wide")
     assert told["status"] == "True", json.dumps(status, indent=1)

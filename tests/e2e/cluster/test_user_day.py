@@ -97,7 +97,7 @@ def first_head_goes_live(cluster: Cluster) -> str:
     cluster.kubectl("create", "configmap", "outcomes", f"--from-file={MANIFESTS / 'outcomes.jsonl'}")
     cluster.apply((MANIFESTS / "policy.yaml").read_text())
     version = train(cluster, "first", "run.yaml", SEED=42)
-    cluster.until(f"{version} is active on every router", lambda: active(cluster, version), timeout_s=60)
+    cluster.until(f"{version} is active on every router", lambda: active(cluster, version), timeout_s=180)
     cluster.show("routingpolicies")
     answers = ask(cluster, UNITS, DATES, TALK)
     for answer in answers:
@@ -145,7 +145,7 @@ def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
 def rollback_is_one_command(cluster: Cluster, first: str, second: str) -> None:
     """kubectl patch of one field brings the earlier version back."""
     cluster.kubectl("patch", "routingpolicy", "main", "--type=merge", "-p", json.dumps({"spec": {"pin": first}}))
-    cluster.until(f"{first} is active again", lambda: active(cluster, first), timeout_s=60)
+    cluster.until(f"{first} is active again", lambda: active(cluster, first), timeout_s=180)
     (answer,) = ask(cluster, UNITS)
     assert answer["policy-version"] == first
     states = {entry["name"]: entry["state"] for entry in cluster.get("routingpolicy", "main")["status"]["versions"]}
@@ -160,8 +160,8 @@ def upgrade(cluster: Cluster, version: str) -> None:
     cluster.helm("upgrade", "kubefugu-crds", CRDS)
     cluster.helm("upgrade", "kubefugu", CHART, "-f", str(MANIFESTS / "values.yaml"))
     for name in COMPONENTS:
-        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=180s", timeout_s=200)
-    cluster.until("what was live is live", lambda: active(cluster, version), timeout_s=60)
+        cluster.kubectl("rollout", "status", f"deployment/kubefugu-{name}", "--timeout=480s", timeout_s=500)
+    cluster.until("what was live is live", lambda: active(cluster, version), timeout_s=180)
     cluster.say(cluster.helm("list"))
     answers = load.end()
     failed = [answer for answer in answers if "error" in answer]
@@ -173,8 +173,8 @@ def upgrade(cluster: Cluster, version: str) -> None:
 def scale(cluster: Cluster, version: str) -> None:
     """A scaled-up router is ready only when it serves the declared version; the chart's own test passes."""
     cluster.helm("upgrade", "kubefugu", CHART, "-f", str(MANIFESTS / "values.yaml"), "--set", "router.replicas=2")
-    cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=180s", timeout_s=200)
-    status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=60)
+    cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=480s", timeout_s=500)
+    status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=180)
     assert status["routers"] == "2/2"
     output = cluster.helm("test", "kubefugu", "--logs")
     assert "readyz 200" in output
