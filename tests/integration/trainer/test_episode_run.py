@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, server: WorldServer) -> Path
     return write_world(tmp_path_factory.mktemp("episodes"), server.upstream.url)
 
 
-def start(place: Path, out: Path, *flags: str) -> TrainerProcess:
+def start(place: Path, out: Path | str, *flags: str) -> TrainerProcess:
     questions = place / "questions.jsonl"
     arguments = [
         "train", "evolve", "--pool", str(place / "pool.yaml"), "--init", str(place / "stage1.safetensors"),
@@ -117,6 +117,15 @@ def test_an_evaluator_measures_what_the_driver_measures(finished: Path) -> None:
         measured.append(fitness.measure(x + 0.01, drawn))
         fitness.close()  # type: ignore[attr-defined]
     assert measured[0] == measured[1]
+
+
+def test_a_prefix_holds_the_run_and_the_endpoint_tells_about_it(place: Path, finished: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    flags = ("--replies", str(finished / "replies.sqlite"), "--status", "127.0.0.1:0", "--generations", "2")
+    process = start(place, prefix.as_uri(), *flags)
+    assert process.wait(timeout_s=120) == 0, process.output
+    assert {"config.json", "checkpoints.jsonl", "artifact.safetensors", "report.json"} <= {p.name for p in prefix.iterdir()}
+    assert trajectory(prefix) == trajectory(finished)[:2]
 
 
 def test_artifacts_are_compared_on_the_same_episodes(place: Path, finished: Path, tmp_path: Path) -> None:

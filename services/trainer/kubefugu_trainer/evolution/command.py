@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,9 @@ from kubefugu_trainer.commands.options import Progress, Seed, Threads, Workers, 
 
 
 def evolve(
-    out: Annotated[Path, typer.Option("--out", help="Run directory; the same arguments continue a run that was cut off.")],
+    out: Annotated[
+        str, typer.Option("--out", help="Run directory or fsspec URL; the same arguments continue a run that was cut off.")
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Outcome table, parquet or JSON lines; or --pool for live episodes.")
     ] = None,
@@ -74,6 +77,9 @@ def evolve(
     broker: Annotated[
         str | None, typer.Option("--broker", help="Redis URL: candidates are measured by `evaluator` processes.")
     ] = None,
+    status: Annotated[
+        str, typer.Option("--status", help="HOST:PORT of an HTTP endpoint with the run's status as JSON; default: none.")
+    ] = "",
     seed: Seed = 42,
     threads: Threads = 0,
     progress: Progress = "auto",
@@ -83,7 +89,9 @@ def evolve(
     from kubefugu_trainer.evolution.assemble import configuration
     from kubefugu_trainer.evolution.run import Limits
     from kubefugu_trainer.evolution.stopping import STOPPED_EXIT, RunStoppedError, stop_on_signals
+    from kubefugu_trainer.runs.mirror import Mirror, is_url
     from kubefugu_trainer.runs.progress import reporter
+    from kubefugu_trainer.runs.status import StatusServer
 
     if (data is None) == (pool is None):
         raise DataError("Either --data TABLE or --pool FILE says what fitness is measured on.", field="data")
@@ -94,8 +102,15 @@ def evolve(
         sample=sample, entropy_weight=entropy_weight, cost_weight=cost_weight,
     )  # fmt: skip
     stop = threading.Event()
+    mirror = Mirror(out) if is_url(out) else None
+    folder = mirror.pull() if mirror is not None else Path(out)
+
+    def saved(_: object) -> None:
+        if mirror is not None:
+            mirror.push()
+
     try:
-        with stop_on_signals(stop):
+        with stop_on_signals(stop), StatusServer(status, folder) if status else nullcontext():
             limits, told = Limits(stop), reporter(progress)
             if data is not None:
                 from kubefugu_trainer.evolution.assemble import Order, execute
@@ -103,10 +118,10 @@ def evolve(
                 if not backbone:
                     raise DataError("--data needs --backbone.", field="backbone")
                 order = Order(
-                    data=data, backbone=backbone, out=out, init=init, workers=names(workers), input_format=input_format,
+                    data=data, backbone=backbone, out=folder, init=init, workers=names(workers), input_format=input_format,
                     broker=broker, threads=threads,
                 )  # fmt: skip
-                artifact = execute(config, order, reporter=told, limits=limits)
+                artifact = execute(config, order, reporter=told, limits=limits, on_progress=saved)
             else:
                 from kubefugu_trainer.episodes import assemble as live
 
@@ -118,10 +133,10 @@ def evolve(
                     role_margin=role_margin,
                 )  # fmt: skip
                 started = live.EpisodeOrder(
-                    pool=pool, init=init, out=out, backbone=backbone, replies=replies, broker=broker, threads=threads
+                    pool=pool, init=init, out=folder, backbone=backbone, replies=replies, broker=broker, threads=threads
                 )
-                artifact = live.execute(config, episodes, started, reporter=told, limits=limits)
+                artifact = live.execute(config, episodes, started, reporter=told, limits=limits, on_progress=saved)
     except RunStoppedError as stopped:
         print(f"kubefugu: {stopped.message}", file=sys.stderr)
         raise typer.Exit(STOPPED_EXIT) from None
-    print(artifact)
+    print(f"{mirror.url}/{artifact.name}" if mirror is not None else artifact)
