@@ -4,6 +4,7 @@ Environment:
     KUBECONFIG              use this cluster (e.g. kind); its nodes must be able to get the images
     KUBEFUGU_E2E_LOAD       command that brings an image into that cluster, e.g. "kind load docker-image"
     KUBEFUGU_E2E_KEEP=1     leave everything as it is at the end
+    KUBEFUGU_E2E_REUSE=1    fault matrix: go on with the node and the release that an earlier call kept
     KUBEFUGU_E2E_SOURCE     folder that images are built from (default: this checkout)
     KUBEFUGU_E2E_IMAGES=ready   do not build images; they are there already
 """
@@ -239,6 +240,11 @@ def start() -> Cluster:
     run([str(RIG / "image"), "install"])
     run([str(RIG / "cluster"), "down"], check=False)
     run([str(RIG / "cluster"), "up"])
+    return attach()
+
+
+def attach() -> Cluster:
+    """The node that is up."""
     kubeconfig = Path(run([str(RIG / "cluster"), "kubeconfig"]).strip())
     return Cluster(kubeconfig, Path(run([str(RIG / "cluster"), "assets"]).strip()))
 

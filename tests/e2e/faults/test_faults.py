@@ -37,9 +37,14 @@ ROWS: list[str] = []
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A cluster with both charts, a healthy pool, and a served head (version of the run `first`)."""
-    rig.build_images()
-    node = rig.start()
+    reuse = os.environ.get("KUBEFUGU_E2E_REUSE") == "1"
+    if not reuse:
+        rig.build_images()
+    node = rig.attach() if reuse else rig.start()
     try:
+        if reuse:
+            yield node
+            return
         rig.load_images()
         node.say("images are on the node")
         install(node)
