@@ -211,7 +211,7 @@ def test_a_missing_worker_and_another_backbone_or_pool_are_refused_in_a_sentence
     assert "The artifact was made for backbone" in output
     rows = [json.loads(line) for line in (place / "table.jsonl").read_text().splitlines()]
     for row in rows:
-        row["score:zeta"] = row.pop("score:gamma")
+        row["score:zeta"], row["cost:zeta"] = row.pop("score:gamma"), row.pop("cost:gamma")
     (place / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, output = trainer(place, *base, "--data", str(place / "pool.jsonl"), "--backbone", str(place / "model"))
     assert (code, len(output.splitlines())) == (1, 1)

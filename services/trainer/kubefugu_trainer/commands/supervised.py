@@ -24,6 +24,9 @@ def supervised(
     cost_weight: Annotated[
         float, typer.Option("--cost-weight", min=0.0, help="Score that the dearest worker's cost is worth.")
     ] = 0.0,
+    wording_rows: Annotated[
+        int, typer.Option("--wording-rows", min=0, help="Training questions that are read in disturbed wordings, too; 0: none.")
+    ] = 150,
     dtype: Dtype = "auto",
     threads: Threads = 0,
     progress: Progress = "auto",
@@ -56,6 +59,7 @@ def supervised(
                 "folds": folds,
                 "epochs": epochs,
                 "cost_weight": cost_weight,
+                "wording_rows": wording_rows,
                 **grid,
             }
         )

@@ -28,7 +28,7 @@ MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Leads that are tried, in units of the logits' spread."""
 _LEAST_GAIN = 0.5
 """Standard errors that a router has to gain out of fold over the best single worker."""
-_TOLERANCE = 0.5
+_TOLERANCE = 1.0
 """Standard errors of reward that steadiness under other wordings may cost."""
 _WINDOW = 2
 Rows = tuple[dict[str, float | str], ...]
