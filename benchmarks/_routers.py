@@ -123,7 +123,7 @@ async def router_processes(
 
 
 async def _until_serving(target: str, process: subprocess.Popen[bytes], logs: Sequence[Path]) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     async with grpc.aio.insecure_channel(target) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline and process.poll() is None:

@@ -264,7 +264,8 @@ async def soak(options: argparse.Namespace, processes: Processes, publisher: Pub
     pins: deque[str] = deque(maxlen=3)
     readings: list[float] = []
     async with grpc.aio.insecure_channel(processes.target) as channel:
-        swapper = Swapper(router_pb2_grpc.RouterAdminServiceStub(channel), publisher, pins)
+        # Generations only grow: these come after those of the swaps under load.
+        swapper = Swapper(router_pb2_grpc.RouterAdminServiceStub(channel), publisher, pins, generation=options.swaps + 1)
         await swapper.first()
         load = Load(router_pb2_grpc.RouterServiceStub(channel), ["short", "another question"], pins)
         client = asyncio.create_task(load.client(0, np.random.default_rng(0)))
