@@ -13,6 +13,7 @@ from kubefugu_experts.engines.registry import ENGINES, load
 from support.paths import REPO
 
 TABLES = REPO / "tests/unit/experts/tables"
+PARAPHRASES = REPO / "tests/unit/experts/paraphrases"
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 
 
@@ -34,8 +35,17 @@ def _lines(path: Path) -> list[str]:
 
 def table(name: str) -> list[Row]:
     """An engine's own questions."""
+    return _rows(TABLES / f"{name}.txt")
+
+
+def paraphrases(name: str) -> list[Row]:
+    """An engine's questions in free wording; it need not understand every one of them."""
+    return _rows(PARAPHRASES / f"{name}.txt")
+
+
+def _rows(path: Path) -> list[Row]:
     rows = []
-    for line in _lines(TABLES / f"{name}.txt"):
+    for line in _lines(path):
         question, _, accepted = line.rpartition(" => ")
         parts = (accepted,) if " | " in accepted else tuple(accepted.split("|"))
         rows.append(Row(question.replace("\\n", "\n"), parts))

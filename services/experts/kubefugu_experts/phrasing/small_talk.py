@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_WORDS = frozenset(
+WORDS = frozenset(
     """
     a about advance afternoon again all alright also am an and another answer answered answering answers any appreciate
     appreciate's appreciated are asap ask asked asking asks assignment at be been been's best boss bother bothering brief
@@ -21,6 +21,7 @@ _WORDS = frozenset(
     were wife will with wonder wonderful wondering work would would'd yo you your
     """.split()  # noqa: SIM905
 )
+"""Words that sentences of small talk are made of."""
 _ASKS = re.compile(r"^(?:what|which|who|whose|where|when|why|how|is|are|was|were|define|name|list|find|give)\b", re.IGNORECASE)
 _MOST_WORDS = 12
 _BOUNDARY = re.compile(r"(?<=[.?!:])\s+(?=\S)|\s+-+\s+(?=\S)")
@@ -52,6 +53,6 @@ def is_small_talk(sentence: str) -> bool:
     words = re.findall(r"[\w']+", sentence.lower())
     if not words or len(words) > _MOST_WORDS or re.search(r"\d", sentence):
         return not words
-    return all(word in _WORDS for word in words) and not (
+    return all(word in WORDS for word in words) and not (
         _ASKS.match(sentence) and sentence.rstrip().endswith("?") and len(words) < 3
     )

@@ -16,16 +16,24 @@ _FOREIGN = re.compile(
     r"aug(?:ust)?|sept(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|"
     r"years?|dates?|days?|weeks?|months?|hours?|minutes?|century|o'clock|am|pm|celsius|fahrenheit|degrees?|"
     r"integers?|whole numbers?|"
-    r"truth|tautology|satisf(?:y|iable)|(?:un)?true|false|consecutive|legs|heads|dollars?|euros?|euro|function does|"
+    r"truth|tautology|satisf(?:y|iable)|(?:un)?true|false|consecutive|legs|heads|numbers (?:add|sum|differ|have|whose|"
+    r"with|are)|function does|"
     r"code|python|sql)\b|"
-    r"->|[$€£]|\d{4}-\d\d-\d\d|\d+/\d+/\d+|def \w+\(",
+    r"->|\d{4}-\d\d-\d\d|\d+/\d+/\d+|def \w+\(",
+    re.IGNORECASE,
+)
+_MONEY = re.compile(r"[$€£]| ?\b(?:dollars?|euros?|usd|eur|bucks)\b", re.IGNORECASE)
+_VALUE = re.compile(
+    r"\b(?:values?|evaluat\w*|plug\w*|put\w*|substitut\w*|insert\w*|comes?|comput\w*|calculat\w*|find|tell|give|get|"
+    r"equals?|what|"
+    r"how (?:large|big|much|many|high)|work out|result)\b|[a-zA-Z]\(-?\d",
     re.IGNORECASE,
 )
 _ON_FORMULAS = (
     operation(
         "differentiate",
         (3, r"(?:first |1st )?derivatives?|differentiat\w*|d/d[a-z]|dy/dx"),
-        (3, r"slopes?|gradient|rates? of change|steepness|tangent line"),
+        (3, r"slopes?|gradient|rates? of change|steep\w*|tangent line"),
         (3, r"how (?:fast|quickly)\b.*\bchang\w*"),
         (3, r"[a-zA-Z]'\("),
     ),
@@ -113,7 +121,7 @@ def requests(text: str) -> Iterator[str]:
     """Plain requests that mean the same, the likeliest first; none where the meaning is not certain."""
     if _FOREIGN.search(text):
         return
-    operands = find_operands(text)
+    operands = find_operands(_MONEY.sub("", text))
     if operands.equations or operands.expressions:
         yield from _on_formulas(operands)
     elif not operands.counted:
@@ -123,7 +131,8 @@ def requests(text: str) -> Iterator[str]:
 def _on_formulas(operands: Operands) -> Iterator[str]:
     name = meant(operands.text, _ON_FORMULAS)
     if operands.equations:
-        if name in (None, "roots", "factor", "simplify") and _SOLVING.search(operands.text) and not operands.expressions:
+        asked = _SOLVING.search(operands.text) or len(_letters(" ".join(operands.equations))) == 1
+        if name in (None, "roots", "factor", "simplify") and asked and not operands.expressions:
             yield f"solve {', '.join(operands.equations)}{_wished(operands)}"
         return
     if len(operands.expressions) != 1:
@@ -140,11 +149,15 @@ def _on_formulas(operands: Operands) -> Iterator[str]:
         yield from _limit(operands, body)
     elif name == "roots":
         yield f"find the roots of {body}"
-    elif name is None and point is not None:
+    elif name is None and point is not None and _VALUE.search(operands.text):
         values = operands.values or {_letter(body): point[1]}
         yield f"evaluate {body} at {', '.join(f'{letter} = {value}' for letter, value in values.items())}"
     elif name is not None and point is None:
         yield f"{name} {body}"
+
+
+def _letters(body: str) -> set[str]:
+    return set(re.findall(r"(?<![a-z])[a-zA-Z](?![a-z])", body))
 
 
 def _letter(body: str) -> str:
@@ -203,7 +216,7 @@ def _on_numbers(operands: Operands) -> Iterator[str]:
 
 
 def _by_percent(text: str, percent: str, number: str) -> str:
-    of = re.search(rf"{re.escape(percent)} ?(?:%|per ?cent) of", text, re.IGNORECASE)
+    of = re.search(rf"{re.escape(percent)} ?(?:%|per ?cent) of\b", text, re.IGNORECASE)
     if not of and _UP.search(text):
         return f"increase {number} by {percent}%"
     if not of and _DOWN.search(text):

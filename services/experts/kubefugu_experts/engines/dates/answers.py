@@ -177,7 +177,7 @@ def _sign(skeleton: str, position: int = 0) -> int:
     """1 for later, -1 for earlier."""
     text = skeleton[position:]
     back = re.search(
-        r"\b(?:before|earlier|ago|minus|subtract\w*|prior|preceding|previous|back|backwards?)\b|SPAN -|DATE - SPAN", text
+        r"\b(?:before|earlier|ago|minus|subtract\w*|prior|preced\w*|previous|back|backwards?)\b|SPAN -|DATE - SPAN", text
     )
     return -1 if back else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
+from kubefugu_experts.engines.dates import meaning
 from kubefugu_experts.engines.dates.reading import Reading, read
 from kubefugu_experts.engines.dates.rules import RULES, NotADateError, Rule
 from kubefugu_experts.engines.dates.words import VOCABULARY
@@ -34,6 +35,7 @@ class DatesEngine:
         return reply
 
     def _answer(self, text: str, question: Question) -> Reply:
+        plain = words_to_digits(tidy(text).lower())
         text = prepare(text)
         if not text or len(text.split()) > _MOST_WORDS:
             return Declined(NOT_MINE)
@@ -41,6 +43,7 @@ class DatesEngine:
         try:
             rule = find_rule(reading)
             found = rule.answer(reading, question.now) if rule else None
+            found = found or meaning.answer(text, question.now) or meaning.answer(plain, question.now)
         except NotADateError as error:
             return Answer(str(error))
         except (ValueError, OverflowError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
+from kubefugu_experts.engines.definitions import meaning
 from kubefugu_experts.engines.definitions.answers import Lexicon, Word
 from kubefugu_experts.engines.definitions.patterns import FRAMES, NOT_WORDS, NOT_WORDS_EITHER
 from kubefugu_experts.engines.definitions.wordnet import WordNet, find_folder
@@ -17,6 +18,7 @@ _COUNT = re.compile(
     r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,2}) (?:\w+ )?(?:synonym|antonym|"
     r"word|kind|type|example|hyponym|opposite)"
 )
+_LETTERS = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r"}
 _COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
 
@@ -43,6 +45,7 @@ class DefinitionsEngine:
         return reply
 
     def _answer(self, text: str) -> Reply:
+        raw = tidy(text).lower()
         text = _plain(text)
         if not text or len(text.split()) > _MOST_WORDS:
             return Declined(NOT_MINE)
@@ -56,7 +59,29 @@ class DefinitionsEngine:
             reply = self._lexicon.answer(frame.kind, [word for word in words if word], _pos(match, text), _count(text))
             if reply is not None:
                 return reply
-        return Declined(NOT_MINE)
+        return self._read_by_meaning(raw) or Declined(NOT_MINE)
+
+    def _read_by_meaning(self, text: str) -> Reply | None:
+        """The reply to free wording, where the words in question and what is asked of them are certain."""
+        asked = meaning.asked(text)
+        if asked is None:
+            return None
+        words = [
+            Word(term, lemmas)
+            for term in asked.words
+            if term not in NOT_WORDS_EITHER and (lemmas := self._lexicon.lemmas(term))
+        ]
+        if len(words) != len(asked.words) or (asked.kind == "definition" and not asked.sure and not self._is_plain(words[0])):
+            return None
+        named = re.findall(r"\b(noun|verb|adjective|adverb)\b", text)
+        pos = tuple(_LETTERS[name] for name in dict.fromkeys(named)) if asked.kind != "pos" or len(set(named)) > 1 else ()
+        kind = "pos check" if asked.kind == "pos" and pos else asked.kind
+        if kind in ("definition", "synonyms", "antonyms") and len(set(named)) > 1:
+            pos = ()
+        return self._lexicon.answer(kind, words, pos, _count(text))
+
+    def _is_plain(self, word: Word) -> bool:
+        return "n" not in word.lemmas or self._lexicon.is_common_noun(word.text)
 
     def _word(self, match: re.Match[str], name: str, text: str) -> Word | None:
         """The word of a slot, where WordNet has it."""
@@ -99,12 +124,11 @@ def _plain(text: str) -> str:
 
 def _pos(match: re.Match[str], text: str) -> tuple[str, ...]:
     """Parts of speech that the question names, by WordNet's letter."""
-    letters = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r"}
     groups = match.groupdict()
     named = [groups[name] for name in ("pos", "pos2") if groups.get(name)]
     if not named and (found := re.search(r"\b(?:as an? |the |used as an? )(noun|verb|adjective|adverb)\b", text)):
         named = [found[1]]
-    return tuple(letters[name] for name in named)
+    return tuple(_LETTERS[name] for name in named)
 
 
 def _count(text: str) -> int | None:

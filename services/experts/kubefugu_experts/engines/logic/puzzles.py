@@ -12,7 +12,7 @@ from kubefugu_experts.phrasing import words_to_digits
 _PAIRS = (
     *("tall short", "old young", "fast slow quick", "heavy light", "big small large", "rich poor wealth", "strong weak"),
     *("smart wise", "long short brief", "high low", "good bad", "warm cold hot cool", "loud quiet", "bright dim", "happy sad"),
-    *("deep shallow", "wide narrow", "expensive cheap", "hard soft", "new old"),
+    *("great less lea", "deep shallow", "wide narrow", "expensive cheap", "hard soft", "new old"),
 )
 _COMPARATIVE = "|".join(sorted(SCALE, key=len, reverse=True))
 _SUPERLATIVE = "|".join(sorted(SUPERLATIVES, key=len, reverse=True))
@@ -37,6 +37,8 @@ def on_order(text: str) -> Iterator[str]:
     stated = " ".join(sentences[:-1])
     if _NOT_SURE.search(stated) or not stated:
         return
+    stated = re.sub(r"\bmore(?= (?:\w+ )?than\b)", "greater", stated)
+    asked = re.sub(r"\bmost\b(?! [a-z]+(?:ed|ive|ful|ant)\b)", "greatest", asked)
     stated = re.sub(r",? (?:and|but|while) (?=[A-Z])|, (?=[A-Z])", ". ", stated)
     facts, words = [], set()
     for sentence in re.split(r"[.;]\s*", stated):

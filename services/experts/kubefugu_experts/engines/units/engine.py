@@ -7,6 +7,7 @@ import re
 import pint
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
+from kubefugu_experts.engines.units import meaning
 from kubefugu_experts.engines.units.calculate import Calculator, NotComparableError
 from kubefugu_experts.engines.units.reading import Reading, read
 from kubefugu_experts.engines.units.rules import RULES
@@ -41,6 +42,17 @@ class UnitsEngine:
 
     def _answer(self, text: str) -> Reply:
         text, rounding = take_rounding(tidy(text))
+        reply = self._computed(text, rounding)
+        if isinstance(reply, Answer):
+            return reply
+        try:
+            replies = [self._computed(request, rounding) for request in meaning.requests(text, self._calculator)]
+        except (pint.PintError, OverflowError, ZeroDivisionError, ValueError):
+            return reply
+        return next((again for again in replies if isinstance(again, Answer)), reply)
+
+    def _computed(self, text: str, rounding: Rounding) -> Reply:
+        """The reply to a request all of whose words the narrow rules know."""
         text = bare(text)
         if not text or len(text.split()) > _MOST_WORDS:
             return Declined(NOT_MINE)
