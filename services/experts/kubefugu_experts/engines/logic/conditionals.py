@@ -122,6 +122,7 @@ def _completed(first: str, second: str) -> str:
     if re.search(r"\b(?:is|are|was|were|does|has|rains?|will|can|[a-z]+s)\b", second) and len(second.split()) > 1:
         return second
     subject = re.match(r"(.+?\b(?:is|are|was|were|has|have|will|can)\b)", first)
+    subject = subject or re.match(r"(\w+ \w+s) \w+$", first)
     return f"{subject[1]} {second}" if subject else second
 
 

@@ -107,7 +107,8 @@ def on_integers(text: str) -> Iterator[str]:
     if four := re.search(rf"\b{_FOUR_LEGS}\b", text, re.IGNORECASE):
         yield from _animals(text, four[1])
         return
-    total, difference, product = _SUM.search(text), _DIFFERENCE.search(text), _PRODUCT.search(text)
+    stated = re.sub(r"\b\d (?=(?:\w+ ){0,2}(?:numbers|integers))", "", text)  # how many there are is no result
+    total, difference, product = _SUM.search(stated), _DIFFERENCE.search(stated), _PRODUCT.search(stated)
     if match := _CONSECUTIVE.search(text):
         made = f"sum {total[1]}" if total else f"product {product[1]}" if product else ""
         if made:

@@ -40,7 +40,7 @@ def singular(word: str) -> str:
         return IRREGULAR_PLURALS[word]
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
-    if re.search(r"(?:s|x|z|ch|sh)es$", word) and len(word) > 4:
+    if re.search(r"(?:ss|x|zz|ch|sh)es$", word) and len(word) > 4:
         return word[:-2]
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 2:
         return word[:-1]

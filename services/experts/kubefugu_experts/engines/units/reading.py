@@ -60,6 +60,7 @@ _TOKEN = re.compile(rf"(?<![\w.]){NUMBER}(?![^\W\d_])|[^\W\d_]+(?:[-'.][^\W\d_]+
 def read(text: str) -> Reading:
     """Take quantities, units and numbers out of a text (case is kept: mW is not MW)."""
     text = _FEET_INCHES.sub(r"\1 feet \2 inches", text)
+    text = re.sub(r"(\d ?[^\W\d]+) minus (?=\d)", r"\1 minus , ", text)  # taken away, no negative number
     items = _merge_articles(list(_items(_tokens(text))))
     items = _merge_pairs(items, comparing=bool(_COMPARING.search(text.lower())))
     reading = Reading()
