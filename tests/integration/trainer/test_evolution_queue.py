@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,17 +125,15 @@ def expected(here: InProcessEvaluator, problem: Problem, number: int, *, common:
     return here.evaluate(drawn, candidates(problem, rng), on_result=lambda *_: None)
 
 
+def evaluator(redis: RedisServer, folder: Path, number: int) -> TrainerProcess:
+    arguments = ["evaluator", "--broker", redis.url, "--grace-seconds", "1"]
+    return TrainerProcess(arguments, log=folder / f"evaluator-{number}.log", home=folder / "home")
+
+
 @contextmanager
 def evaluators(redis: RedisServer, folder: Path, count: int) -> Iterator[list[TrainerProcess]]:
     """Evaluator processes, ended at the block's end by SIGTERM."""
-    made = [
-        TrainerProcess(
-            ["evaluator", "--broker", redis.url, "--grace-seconds", "1"],
-            log=folder / f"evaluator-{i}.log",
-            home=folder / "home",
-        )
-        for i in range(count)
-    ]
+    made = [evaluator(redis, folder, i) for i in range(count)]
     try:
         yield made
     finally:
@@ -219,6 +218,29 @@ def test_an_evaluator_killed_in_a_generation_changes_nothing(
         assert sorted(driver.seen) == sorted([*range(CANDIDATES), *range(CANDIDATES)])
         survivor = next(process for process in processes if process is not victim[0])
         assert survivor.returncode is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_evaluators_killed_at_twenty_random_points_change_nothing(
+    redis: RedisServer, problem: Problem, here: InProcessEvaluator, driver: Driver, tmp_path: Path
+) -> None:
+    """Whenever an evaluator dies: starting, idle, with a candidate in hand, between result and acknowledgement."""
+    kills = np.random.default_rng(20)
+    killed, number, started = 0, 0, 2
+    with evaluators(redis, tmp_path, 2) as processes:
+        while killed < 20:
+            running = driver.begin(number)
+            while not running.done() and killed < 20:
+                time.sleep(float(kills.uniform(0.02, 0.8)))
+                victim = int(kills.integers(len(processes)))
+                kill_tree(processes[victim], signal.SIGKILL)
+                processes[victim].wait()
+                processes[victim] = evaluator(redis, tmp_path, started)
+                killed, started = killed + 1, started + 1
+            assert running.result(600) == expected(here, problem, number)
+            number += 1
+    assert number >= 1
 
 
 def test_lost_doubled_late_and_poisoned_results(
