@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from support.pools import pool_of, worker
 from support.tiny_conductor import PLAN, item
 from support.upstream import Script, Upstream
 
+from kubefugu_coordination.workflow.offer import CONDUCTOR
+from kubefugu_coordination.workflow.plan import Plan, Step
+from kubefugu_coordination.workflow.planning import Planning, PlanningRequest
 from kubefugu_core.errors import KubefuguError
 from kubefugu_trainer.grpo.cache import FileReplyCache
 from kubefugu_trainer.grpo.reward import task_reward
@@ -79,3 +83,25 @@ async def test_a_refusal_is_the_plans_fault_and_a_dead_server_is_not(upstream: U
     with pytest.raises(KubefuguError):
         await dead.run(item(), PLAN)
     await dead.close()
+
+
+async def test_a_step_given_to_the_conductor_itself_is_planned_below(upstream: Upstream) -> None:
+    asked: list[PlanningRequest] = []
+
+    async def below(request: PlanningRequest) -> Planning:
+        asked.append(request)
+        return Planning(plan=Plan((Step("alpha", "A"), Step("beta", "B"), Step("@join", "Both", (0, 1)))))
+
+    recursive = replace(item(), workers=(*item().workers, CONDUCTOR))
+    text = 'model_id: [3]\nsubtasks: ["Do it all."]\naccess_list: [[]]'
+    pool = pool_of(worker("alpha", upstream.url), worker("beta", upstream.url))
+    runner = PlanRunner(pool, below=below)
+    assert task_reward(await runner.run(recursive, text)) == 1.0
+    await runner.close()
+    upstream.respond = lambda body: Script(text="B is 2.")
+    alone = PlanRunner(pool)
+    assert task_reward(await alone.run(recursive, text)) == 0.5, "without it a worker does the step"
+    await alone.close()
+    assert len(asked) == 1
+    assert "Do it all." in str(asked[0].messages)
+    assert not asked[0].allow_recursion, "one level"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -46,6 +47,10 @@ _WRONG = (WorkerRefusedError, NoWorkerAvailableError)
 """Errors that are the plan's own: nobody that was offered could do its last step."""
 
 
+Below = Callable[[PlanningRequest], Awaitable[Planning]]
+"""Plans a subtask that a plan gave to the Conductor itself. Raises InvalidPlanError where no valid plan comes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """What came of one plan."""
@@ -75,14 +80,17 @@ class NoRouter:
 
 
 class GivenPlan:
-    """Gives the plan that was written for the request; what the Conductor itself is asked for below it gets one step."""
+    """Gives the plan that was written for the request; workflows below it (`@conductor` steps) are planned by `below`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, below: Below | None = None) -> None:
         self._plan: Plan | None = plan
+        self._below = below
 
     async def plan(self, request: PlanningRequest, *, deadline: Deadline) -> Planning:
         """See PlannerPort."""
         plan, self._plan = self._plan, None
+        if plan is None and self._below is not None:
+            return await self._below(request)
         if plan is None:
             raise InvalidPlanError("Nobody plans below the plan that is being measured.")
         return Planning(plan=plan, planner="rollout")
@@ -103,7 +111,7 @@ class _Done:
             self.calls += 1
             if event.outcome is Outcome.FAILED and event.error is not None and _unreachable(event.error):
                 raise UnavailableError(f"Worker {event.worker} failed: {event.error.message}") from event.error
-        elif isinstance(event, PlanFailed):
+        elif isinstance(event, PlanFailed) and event.path == "":
             raise UnavailableError(f"The plan could not be begun: {event.error.message}") from event.error
         elif isinstance(event, Done):
             self.answer = str(orjson.loads(event.completion_json)["choices"][0]["message"].get("content") or "")
@@ -111,12 +119,14 @@ class _Done:
 
 def _job(item: Item) -> Job:
     allowed = [name for name in item.names if name not in (JOIN_WORKER, SELF_WORKER)]
-    body = {
+    body: dict[str, Any] = {
         "model": "fugu-ultra",
         "messages": [{"role": "user", "content": item.question.prompt}],
         "temperature": 0,
         "kubefugu": {"allow": allowed, "max_steps": item.max_steps},
     }
+    if SELF_WORKER in item.names:
+        body["reasoning_effort"] = "high"  # what lets a workflow recurse
     raw = orjson.dumps(body)
     return Job(parse_chat_request(raw), f"rollout-{hashlib.sha256(raw).hexdigest()[:24]}", "training", 0)
 
@@ -125,8 +135,15 @@ class PlanRunner:
     """Runs plans against a pool. `close` when done."""
 
     def __init__(
-        self, pool: WorkerPool, *, cache: ReplyCache | None = None, keys: KeySource | None = None, timeout_s: float = 120.0
+        self,
+        pool: WorkerPool,
+        *,
+        cache: ReplyCache | None = None,
+        keys: KeySource | None = None,
+        timeout_s: float = 120.0,
+        below: Below | None = None,
     ) -> None:
+        self._below = below
         self._clock = SystemClock()
         self._workers = WorkerSet(pool, retry=_PATIENT, cache=cache, keys=keys)
         self._timeout_s = timeout_s
@@ -180,7 +197,7 @@ class PlanRunner:
         run = WorkflowRun(
             _job(item),
             pool=self._workers.snapshot(),
-            parts=WorkflowParts(planner=GivenPlan(plan), router=NoRouter(), settings=_SETTINGS),
+            parts=WorkflowParts(planner=GivenPlan(plan, self._below), router=NoRouter(), settings=_SETTINGS),
             deadline=Deadline.after(self._timeout_s, self._clock),
         )
         done = _Done()

@@ -16,12 +16,13 @@ import orjson
 from kubefugu_core.pool import WorkerPool
 from kubefugu_routing.causal.load import CausalModel
 from kubefugu_trainer.evolution.stopping import RunStoppedError
+from kubefugu_trainer.grpo.below import PlansBelow
 from kubefugu_trainer.grpo.cache import FileReplyCache
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.items import Item, build_items, offered
 from kubefugu_trainer.grpo.measure import measure, paired
 from kubefugu_trainer.grpo.model import load_tensors, load_trainable, write_artifact
-from kubefugu_trainer.grpo.rollouts import PlanRunner, Rollout
+from kubefugu_trainer.grpo.rollouts import Below, PlanRunner, Rollout
 from kubefugu_trainer.grpo.warm_plans import warm_texts
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
@@ -33,11 +34,11 @@ _Result = TypeVar("_Result")
 class LivePool:
     """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
 
-    def __init__(self, pool: WorkerPool, cache: FileReplyCache) -> None:
+    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, below: Below | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
-        self._runner = self._wait(_make(pool, cache))
+        self._runner = self._wait(_make(pool, cache, below))
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -54,8 +55,8 @@ class LivePool:
         self._loop.close()
 
 
-async def _make(pool: WorkerPool, cache: FileReplyCache) -> PlanRunner:
-    return PlanRunner(pool, cache=cache)
+async def _make(pool: WorkerPool, cache: FileReplyCache, below: Below | None) -> PlanRunner:
+    return PlanRunner(pool, cache=cache, below=below)
 
 
 class ConductorRun:
@@ -90,7 +91,7 @@ class ConductorRun:
         if self._init is not None:
             load_tensors(model, self._init, self._config)
         cache = FileReplyCache(self._run.path / "replies.jsonl")
-        live = LivePool(self._pool, cache)
+        live = LivePool(self._pool, cache, below=PlansBelow(base, model, self._config))
         try:
             before = self._warm(base, model, live)
             self._grpo(base, model, live)
