@@ -102,7 +102,7 @@ def load_writer(settings: ConductorSettings) -> LocalWriter | None:
         return None
     if find_spec("torch") is None or find_spec("kubefugu_routing") is None:
         raise DataError(
-            "A planner in this process needs torch: pip install 'kubefugu-conductor[local]', or build its image with LOCAL=1.",
+            "A planner in this process needs torch: pip install 'kubefugu-conductor[local]'.",
             field="model",
         )
     from kubefugu_routing.causal.artifact import apply_conductor, load_conductor

@@ -116,8 +116,8 @@ def _calls(workflow: dict[str, Any] | None) -> int:
     """Planner and worker calls; 1 where there was no workflow."""
     if not workflow:
         return 1
-    planning = sum(1 + bool(plan.get("repaired")) for plan in workflow["plans"])
-    return planning + sum(call["worker"] != JOIN_WORKER for call in workflow["calls"])
+    planning: int = sum(1 + bool(plan.get("repaired")) for plan in workflow["plans"])
+    return planning + len([call for call in workflow["calls"] if call["worker"] != JOIN_WORKER])
 
 
 def _facts(workflow: dict[str, Any] | None) -> dict[str, Any]:
