@@ -26,6 +26,8 @@ from kubefugu_trainer.episodes.questions import questions_of
 from kubefugu_trainer.episodes.replies import DiskReplyCache
 from kubefugu_trainer.episodes.router import HeadPolicy, PolicyRouter, role_rows
 from kubefugu_trainer.tasks.sets import build
+from kubefugu_trainer.tasks.verifiers import Numeric
+from kubefugu_trainer.tasks.verify_json import InJson
 
 ROWS = tuple(WorkerRow(name, name) for name in WORKERS)
 RULES = Rules(turns=2, max_tokens=16)
@@ -173,6 +175,34 @@ async def test_a_damaged_reply_is_asked_for_again(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database, but long enough to be looked at as one" * 30)
     with pytest.raises(DataError, match="reply cache cannot be used"):
         DiskReplyCache(tmp_path / "text")
+
+
+async def test_a_full_disk_is_told_at_once_and_is_no_wrong_answer(upstream: Upstream, sums: list, tmp_path: Path) -> None:
+    class Full:
+        async def get(self, key: str) -> bytes | None:
+            return None
+
+        async def put(self, key: str, completion: bytes) -> None:
+            raise DataError("replies.sqlite: the reply cache cannot be written: disk is full")
+
+    clock = FakeClock()
+    pool = load_pool(write_pool(tmp_path / "pool.yaml", upstream.url))
+    player = Player(pool, cache=Full(), clock=clock)
+    with pytest.raises(DataError, match="disk is full"):
+        await player.play_all(sums[:2], SOLVE_THEN_FORM, RULES)
+    assert clock.slept == []
+    await player.close()
+
+
+def test_json_answers_are_half_right_in_another_form() -> None:
+    truth = InJson(inner=Numeric(value=42.0))
+    for reply, score in (
+        ('{"answer": "42"}', 1.0), ('{"answer": 42}', 1.0), ('```json\n{"answer": 42}\n```', 1.0), ("It is 42.", 0.5),
+        ('{"answer": 42, "why": "so"}', 0.5), ('Sure: {"answer": 42}', 0.5), ('{"answer": 41}', 0.0), ("", 0.0),
+    ):  # fmt: skip
+        assert truth.score("What is 6 times 7?", reply) == score, reply
+    rows = build("json:dates", n=3, seed=0, split="train")
+    assert all(row.question.messages[0][0] == "system" and row.question.field == "json:dates" for row in rows)
 
 
 def test_transcripts_are_computed_once_for_all_processes(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from kubefugu_coordination.workers import RetryPolicy, WorkerSet, text_of
 from kubefugu_coordination.workers.cache import ReplyCache
 from kubefugu_core.chat import ChatRequest, parse_chat_request
 from kubefugu_core.errors import (
+    DataError,
     KubefuguError,
     NoWorkerAvailableError,
     UnavailableError,
@@ -161,6 +162,8 @@ class Player:
                     if isinstance(event, Routed):
                         calls.append(Call(event.decision.worker if event.decision else event.worker, event.role))
                     elif isinstance(event, TurnEnded) and event.outcome is Outcome.FAILED and _is_transport(event.error):
+                        if isinstance(event.error, DataError):
+                            raise event.error  # the reply cache's disk, not a worker
                         return event.error or UnavailableError("a worker call failed")
                     elif isinstance(event, Done):
                         done = event

@@ -34,6 +34,10 @@ class Measures(Protocol):
         """A candidate's figures on its draw."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
 
 class InProcessEvaluator:
     """Measures candidates here, one after another (a plain loop beats vmap on a CPU)."""

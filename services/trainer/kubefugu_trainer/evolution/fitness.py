@@ -163,6 +163,9 @@ class Fitness:
             cost_weight=problem.cost_weight,
         )
 
+    def close(self) -> None:
+        """See evaluators.Measures."""
+
 
 def make_fitness(problem: Problem, engine: Callable[[], Engine] | None = None, *, device: str = "cpu") -> Fitness:
     """Fitness of a problem. `engine`: one that is there already; else the problem's backbone is loaded where it is needed.

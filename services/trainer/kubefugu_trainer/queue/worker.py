@@ -64,7 +64,8 @@ class Desk:
         if raw is None:
             return None
         while len(self._fitness) >= _KEPT_PROBLEMS:
-            self._fitness.popitem(last=False)
+            _, dropped = self._fitness.popitem(last=False)
+            dropped.close()
         self._fitness[run_id] = fitness_of(raw, device=self._device)
         return self._fitness[run_id]
 
