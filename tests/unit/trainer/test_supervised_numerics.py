@@ -216,7 +216,7 @@ def test_cross_validation_finds_a_head_far_above_the_best_single_worker(shifted:
     assert got > 0.88 * scores[600:].max(axis=1).mean()  # each score is flipped with a chance of 5 %
     assert got > scores[600:].mean(axis=0).max() + 0.3
     assert choice.reward >= choice.single_reward + 0.3
-    assert {"kl", "ridge", "mix", "blend", "margin", "strength", "best single"} <= {str(row["kind"]) for row in choice.table}
+    assert {"kl", "ridge", "mix", "blend", "margin", "best single"} <= {str(row["kind"]) for row in choice.table}
     assert (choice.same_route is None) == (shifted == 0)
 
 

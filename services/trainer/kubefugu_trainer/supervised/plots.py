@@ -49,7 +49,7 @@ def _candidates(choice: Choice, config: SupervisedConfig) -> Figure:
             [float(r["penalty"]) for r in rows], [float(r["reward"]) for r in rows], marker="o", label=f"KL, tau {tau:g}"
         )
     strength = choice.mix.strength
-    ridge = [r for r in choice.table if r["kind"] == "ridge" and "penalty" in r and r.get("strength") == strength]
+    ridge = [r for r in choice.table if r["kind"] == "ridge" and r.get("strength") == strength]
     axes.semilogx([float(r["penalty"]) for r in ridge], [float(r["reward"]) for r in ridge], marker="s", label="least squares")
     shares = [float(r["reward"]) for r in choice.table if r["kind"] == "mix" and r.get("strength") == strength]
     if shares:

@@ -1,11 +1,12 @@
 """Chooses how a head is fitted, by cross-validation on training rows, and makes the head of the choice.
 
-Everything is compared on the out-of-fold rows by the reward of the argmax. First, with least squares: how dear it is to rely on
-the wording, and how much the rewards are replaced by their means over kinds of questions. Then least squares, KL on the same
-targets, and their mean after scaling. Then a margin by which another worker has to lead the best single one before a question
-is given to it. The best of many candidates looks better than it is, so the choice itself is cross-fitted: each fold's rows are
-judged by what is best on the other folds' rows. Where that gains less than half a standard error over the best single worker,
-the head is that worker's.
+Everything is compared on the out-of-fold rows by the reward of the argmax. First, with least squares: how much the rewards are
+replaced by their means over kinds of questions, the penalties, and how dear it is to rely on the wording; of all within a
+standard error of the best, the one that is steadiest under other wording (the one-standard-error rule, Breiman et al. 1984).
+Then least squares, KL on the same targets, and their mean after scaling. Then a margin by which another worker has to lead the
+best single one before a question is given to it. The best of many candidates looks better than it is, so the choice itself is
+cross-fitted: each fold's rows are judged by what is best on the other folds' rows. Where that gains less than half a standard
+error over the best single worker, the head is that worker's.
 
 The final head is the mean of the folds' heads: logits are linear, so the mean is the ensemble of all folds at one head's price.
 """
@@ -61,51 +62,58 @@ class Choice:
 
 
 def choose_mix(problem: Problem, by_strength: Mapping[float, Sequence[LeastSquares]]) -> tuple[Mix, Rows, list[FloatArray]]:
-    """Targets and metric, by least squares: the steadiest strength whose reward is not noticeably worse than the best.
+    """Targets, penalties and metric, by least squares: the steadiest whose reward is within a standard error of the best.
 
-    Also the candidates as rows of a table, and the rewards (n,) of each that was tried at that strength.
+    Also the candidates as rows of a table, and the rewards (n,) of all that were tried.
     """
-    mixes, got, same, rows, tried = {}, {}, {}, [], {}
-    for strength, folds in by_strength.items():
-        mix, table, tried[strength] = _best_mix(problem, strength, folds)
-        logits = out_of_fold(problem, folds, mix.head)
-        mixes[strength], got[strength] = mix, _got(problem.reward, logits)
-        same[strength] = same_route(problem, folds, mix.head)
-        rows += [{**row, "strength": strength} for row in table]
-        mean, steady = float(got[strength].mean()), same[strength] or 0.0
-        rows.append({"kind": "strength", "strength": strength, "reward": mean, "same_route": steady})
-    best = max(got, key=lambda strength: float(got[strength].mean()))
-    good = [s for s in got if float((got[best] - got[s]).mean()) <= _TOLERANCE * _standard_error(got[best] - got[s])]
-    chosen = max(good, key=lambda strength: (same[strength] or 0.0, float(got[strength].mean())))
-    return mixes[chosen], tuple(rows), tried[chosen]
-
-
-def _best_mix(
-    problem: Problem, strength: float, folds: Sequence[LeastSquares]
-) -> tuple[Mix, list[dict[str, float | str]], list[FloatArray]]:
-    """The best share and penalties: each part's penalty alone first, then the neighbourhood of both together."""
-    parts = [_path(problem, folds, part) for part in range(1 + len(problem.smoothers))]
-    tried = [_got(problem.reward, logits) for part in parts for logits in part]
-    alone = np.array([got.mean() for got in tried]).reshape(len(parts), -1).tolist()
-    own = int(np.argmax(alone[0]))
-    best, best_reward = Mix(strength, 0, 0.0, own, 0), alone[0][own]
-    rows: list[dict[str, float | str]] = [
-        {"kind": RIDGE, "penalty": p, "reward": alone[0][i]} for i, p in enumerate(RIDGE_PENALTIES)
-    ]
-    for smoother, name in enumerate(problem.smoothers):
-        means = int(np.argmax(alone[1 + smoother]))
-        for share in SHARES:
-            pairs = [(i, j) for i in _around(own) for j in _around(means)]
-            got = [_got(problem.reward, (1 - share) * parts[0][i] + share * parts[1 + smoother][j]) for i, j in pairs]
-            tried += got
-            reward, (i, j) = max(zip((float(g.mean()) for g in got), pairs, strict=True))
-            rows.append({
-                "kind": "mix", "smoother": name, "share": share, "penalty": RIDGE_PENALTIES[i],
-                "smooth_penalty": RIDGE_PENALTIES[j], "reward": reward,
+    tried = [candidate for strength, folds in by_strength.items() for candidate in _mixes(problem, strength, folds)]
+    rewards = np.array([got.mean() for _, got in tried])
+    best = int(np.argmax(rewards))
+    rows = [_row(problem, mix, float(reward)) for (mix, _), reward in zip(tried, rewards, strict=True)]
+    chosen = best
+    if len(problem.shifted_rows):
+        chosen = max(_as_good(tried, best), key=lambda i: (_steady(problem, by_strength, tried[i][0]), rewards[i]))
+        for i, kind in ((best, "best reward"), (chosen, "steadiest")):
+            rows.append(_row(problem, tried[i][0], float(rewards[i])) | {
+                "kind": kind, "same_route": _steady(problem, by_strength, tried[i][0]),
             })  # fmt: skip
-            if reward > best_reward:
-                best, best_reward = Mix(strength, smoother, share, i, j), reward
-    return best, rows, tried
+    return tried[chosen][0], tuple(rows), [got for _, got in tried]
+
+
+def _as_good(tried: Sequence[tuple[Mix, FloatArray]], best: int) -> list[int]:
+    """Candidates whose reward falls short of the best one's by a standard error of the difference at most."""
+    lost = [tried[best][1] - got for _, got in tried]
+    return [i for i, difference in enumerate(lost) if difference.mean() <= _TOLERANCE * _standard_error(difference)]
+
+
+def _steady(problem: Problem, by_strength: Mapping[float, Sequence[LeastSquares]], mix: Mix) -> float:
+    return same_route(problem, by_strength[mix.strength], mix.head) or 0.0
+
+
+def _row(problem: Problem, mix: Mix, reward: float) -> dict[str, float | str]:
+    row: dict[str, float | str] = {
+        "kind": "mix" if mix.share else RIDGE, "strength": mix.strength, "share": mix.share,
+        "penalty": RIDGE_PENALTIES[mix.penalty], "reward": reward,
+    }  # fmt: skip
+    if mix.share:
+        row |= {"smoother": problem.smoothers[mix.smoother], "smooth_penalty": RIDGE_PENALTIES[mix.smooth_penalty]}
+    return row
+
+
+def _mixes(problem: Problem, strength: float, folds: Sequence[LeastSquares]) -> list[tuple[Mix, FloatArray]]:
+    """What is tried at a strength, with its rewards: every penalty alone, then shares with penalties around the best ones."""
+    parts = [_path(problem, folds, part) for part in range(1 + len(problem.smoothers))]
+    tried = [(Mix(strength, 0, 0.0, i, 0), _got(problem.reward, logits)) for i, logits in enumerate(parts[0])]
+    own = int(np.argmax([got.mean() for _, got in tried]))
+    for smoother, part in enumerate(parts[1:]):
+        means = int(np.argmax([_argmax_reward(problem.reward, logits) for logits in part]))
+        tried += [
+            (Mix(strength, smoother, share, i, j), _got(problem.reward, (1 - share) * parts[0][i] + share * part[j]))
+            for share in SHARES
+            for i in _around(own)
+            for j in _around(means)
+        ]
+    return tried
 
 
 def _around(index: int) -> range:
