@@ -106,6 +106,7 @@ async def test_a_full_queue_refuses_at_once_and_a_dead_process_is_told(
             assert time.monotonic() - begun < DEADLINE_S + 2
             refused = [one for one in ended if isinstance(one, OverloadedError)]
             assert refused
+            assert await client.serving(), "busy, not dead"
             assert len(refused) + sum(not isinstance(one, BaseException) for one in ended) == 40
             assert alive(http_port=server.http_port, timeout_s=5) == ""
             assert (await client.route()).worker == "beta"

@@ -207,10 +207,12 @@ class TritonHost:
         return self.max_step_tokens or (CPU_STEP_TOKENS if info.device == "cpu" else GPU_STEP_TOKENS)
 
     async def pulse(self, *, timeout_s: float) -> None:
-        """A forward pass of two tokens through Triton's queue."""
+        """A forward pass of two tokens through Triton's queue. A full queue is an answer: a busy server is not a dead one."""
         question = Question(token_ids=PULSE_TOKENS, versions=(), deadline_s=time.monotonic() + timeout_s)
         try:
             await self._infer(question)
+        except OverloadedError:
+            return
         except KubefuguError as error:
             raise UnavailableError(f"Triton gave no answer: {error.message}") from error
 
