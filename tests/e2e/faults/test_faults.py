@@ -61,8 +61,9 @@ def cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def fault(cluster: Cluster, name: str) -> Iterator[list[str]]:
-    """A row of the table; conditions that were seen are appended to what is yielded."""
+    """A row of the table; conditions that were seen are appended to what is yielded. Begins with the pool as it was applied."""
     cluster.say(f"== {name}")
+    cluster.apply((MANIFESTS / "pool.yaml").read_text())
     told: list[str] = []
     begun = time.monotonic()
     yield told
@@ -159,8 +160,8 @@ def test_wrong_secret(cluster: Cluster) -> None:
             ("SecretKeyNotFound", ("patch", "secret", "the-key", "-p", '{"stringData":{"token":"k"}}')),
         ):
             cluster.until(
-                f"the pool says {reason}",
-                lambda reason=reason: cluster.condition("workerpool", "default", "Ready").get("reason") == reason,
+                f"KeysResolved says {reason}",
+                lambda reason=reason: cluster.condition("workerpool", "default", "KeysResolved").get("reason") == reason,
                 timeout_s=60,
             )
             told.append(reason)
@@ -229,7 +230,7 @@ def test_api_server_away(cluster: Cluster) -> None:
             timeout_s=120,
         )
         seen_s = time.monotonic() - begun
-        cluster.kubectl("patch", "routingpolicy", "main", "--type=merge", "-p", '{"spec":{"pin":""}}')
+        cluster.kubectl("patch", "routingpolicy", "main", "--type=merge", "-p", json.dumps({"spec": {"pin": pin}}))
         cluster.until("served as before", lambda: active(cluster, pin), timeout_s=60)
         told.append(
             f"{answered} questions answered meanwhile, none failed; a new edit is acted on {seen_s:.0f} s after its return"
