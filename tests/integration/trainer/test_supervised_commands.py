@@ -16,6 +16,7 @@ from kubefugu_routing.engine import Engine
 from kubefugu_routing.formats import encode
 from kubefugu_routing.policy import PolicyArtifact, load_artifact
 
+pytestmark = pytest.mark.timeout(600)  # processes that import torch, on machines that do other things, too
 QUICK = ("--folds", "3", "--taus", "0.2", "--penalties", "0.01", "--epochs", "5", "--threads", "1", "--progress", "none")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kubefugu_trainer.commands.options import Data, Dtype, Progress, Seed, Threads, Workers, names
+from kubefugu_trainer.commands.options import Data, Progress, Seed, Threads, Workers, names
 
 
 def evaluate(
@@ -22,7 +22,9 @@ def evaluate(
     ] = None,
     robustness: Annotated[int, typer.Option("--robustness", min=0, help="Questions that are disturbed; 0: none.")] = 100,
     seed: Seed = 42,
-    dtype: Dtype = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the backbone: float32, bfloat16, or auto (as the artifact was trained).")
+    ] = "auto",
     threads: Threads = 0,
     progress: Progress = "auto",
 ) -> None:

@@ -14,7 +14,10 @@ Workers = Annotated[str | None, typer.Option("--workers", help="Only these worke
 Progress = Annotated[str, typer.Option("--progress", help="auto, bar, json or none; written to standard error.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads of the backbone; 0: torch's default.")]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="Of the backbone: float32, bfloat16, or auto (bfloat16 where the processor has it).")
+    str,
+    typer.Option(
+        "--dtype", help="Of the backbone: float32 (as routers on a CPU serve), bfloat16, or auto (whichever is faster)."
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
 

@@ -27,7 +27,7 @@ def supervised(
     wording_rows: Annotated[
         int, typer.Option("--wording-rows", min=0, help="Training questions that are read in disturbed wordings, too; 0: none.")
     ] = 150,
-    dtype: Dtype = "auto",
+    dtype: Dtype = "float32",
     threads: Threads = 0,
     progress: Progress = "auto",
 ) -> None:
