@@ -18,6 +18,7 @@ from kubefugu_trainer.evolution.choice import Draw
 from kubefugu_trainer.queue.mailbox import draw_from_bytes, draw_to_bytes
 from kubefugu_trainer.queue.problems import fitness_of
 
+pytestmark = pytest.mark.timeout(300)
 GENERATIONS = 5
 
 
