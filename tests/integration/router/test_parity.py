@@ -33,6 +33,8 @@ ROLES = ("solver", "thinker", "verifier")
 LAYER = 2
 BOUND = 1e-5
 BATCH = 16
+TIMEOUT_S = 100.0
+"""Of one decision: about its values, not its time."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,9 @@ async def compare(client: Client, case: Case, corpus: Sequence[Transcript], *, b
     size = BATCH if batched else 1
     for start in range(0, len(corpus), size):
         members = range(start, min(start + size, len(corpus)))
-        decisions = await asyncio.gather(*(client.route(question(corpus[i], case.version)) for i in members))
+        decisions = await asyncio.gather(
+            *(client.route(question(corpus[i], case.version), timeout_s=TIMEOUT_S) for i in members)
+        )
         for i, decision in zip(members, decisions, strict=True):
             seen.note(decision, case.expected[i])
     return seen
