@@ -78,6 +78,7 @@ def supervised(
         "algorithm": "supervised",
         "data_sha256": table.sha256,
         "backbone_revision": source.backbone.info.revision,
+        "feature_dtype": source.backbone.info.dtype,
     }
     run = RunDirectory(out, config=frozen)
     try:
