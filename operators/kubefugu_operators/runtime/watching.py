@@ -75,15 +75,20 @@ class Watcher:
         scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         # Without an identity kopf asks for the user's name, which a container's user id need not have.
         identity: Any = "kubefugu-operator"
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(),
-            standalone=True,
-            identity=identity,
-            stop_flag=stop,
-            ready_flag=self.ready,
-            **scope,
-        )
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=_settings(),
+                standalone=True,
+                identity=identity,
+                stop_flag=stop,
+                ready_flag=self.ready,
+                **scope,
+            )
+        except OSError:
+            # At its end kopf raises what any other task of the loop ended with, such as a probe's name look-up.
+            if not stop.is_set():
+                raise
 
     def _register(self, registry: kopf.OperatorRegistry) -> None:
         kopf.on.login(registry=registry)(self._login)

@@ -172,6 +172,7 @@ def test_wrong_secret(cluster: Cluster) -> None:
             cluster.kubectl(*action)
         works(cluster)
         cluster.apply((MANIFESTS / "pool.yaml").read_text())
+        cluster.kubectl("delete", "secret", "the-key")
         works(cluster)
 
 
