@@ -92,7 +92,7 @@ HEAD_RUN ?= build/default-head
 default-head: $(VENV)/.development ## Measure the default pool and train its head anew (half an hour; needs make up; see docs/quality.md)
 	@mkdir -p $(HEAD_RUN)
 	$(BIN)/kubefugu outcomes collect --pool $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml --out $(HEAD_RUN)/outcomes.parquet \
-	  --n 1800 --max-tokens 48 --temperature 0
+	  --n 2400 --max-tokens 48 --temperature 0
 	$(BIN)/kubefugu train supervised --data $(HEAD_RUN)/outcomes.parquet --backbone smollm2-135m-instruct --out $(HEAD_RUN)/run
 	$(BIN)/kubefugu eval --data $(HEAD_RUN)/outcomes.parquet --artifact $(HEAD_RUN)/run --json pools/heads/default.json
 	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
