@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from kubefugu_router.domain.policy_set import DeclaredSet
@@ -38,9 +40,12 @@ class RouterMetrics:
             ["policy_version", "state"],
             registry=registry,
         )
+        self._counted: set[tuple[str, str]] = set()
+        """Labels of the decisions' series."""
 
     def decided(self, *, version: str, kind: str) -> None:
         """Count a decision."""
+        self._counted.add((version, kind))
         self._decisions.labels(version, kind).inc()
 
     def stage(self, name: str, seconds: float) -> None:
@@ -67,11 +72,15 @@ class RouterMetrics:
         """Count a failed call."""
         self._errors.labels(reason).inc()
 
-    def applied(self, declared: DeclaredSet, *, resident: int) -> None:
-        """A declaration took over."""
+    def applied(self, declared: DeclaredSet, *, resident: Collection[str]) -> None:
+        """A declaration took over. Series of versions that are gone go with them: each swap would leave some for ever."""
         self._swaps.inc()
         self._generation.set(declared.generation)
-        self._resident.set(resident)
+        self._resident.set(len(resident))
+        gone = {(version, kind) for version, kind in self._counted if version and version not in resident}
+        for labels in gone:
+            self._decisions.remove(*labels)
+        self._counted -= gone
         self._active.clear()
         self._active.labels(declared.active, "active").set(1)
         if declared.canary is not None:

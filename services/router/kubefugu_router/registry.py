@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,8 +41,8 @@ PROBE_TIMEOUT_S = 60.0
 class RegistryObserver(Protocol):
     """What the registry tells about its changes."""
 
-    def applied(self, declared: DeclaredSet, *, resident: int) -> None:
-        """A declaration took over."""
+    def applied(self, declared: DeclaredSet, *, resident: Collection[str]) -> None:
+        """A declaration took over; the versions that are resident now."""
         ...
 
     def refused(self, version: str, *, reason: str) -> None:
@@ -156,7 +156,7 @@ class PolicyRegistry:
             self.declared = declared
             self._refused = {version: why for version, why in self._refused.items() if version not in ready}
             await self._evict(declared)
-        self.observer.applied(declared, resident=len(self._residents))
+        self.observer.applied(declared, resident=tuple(self._residents))
         _log.info(
             "policies_applied",
             generation=declared.generation,
