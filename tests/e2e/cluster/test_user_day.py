@@ -167,7 +167,7 @@ def upgrade(cluster: Cluster, version: str) -> None:
     failed = [answer for answer in answers if "error" in answer]
     assert not failed, failed[:3]
     cluster.say(f"{len(answers)} answers during the upgrade, none failed")
-    assert restarts(cluster, "router") == ["0"]
+    assert set(restarts(cluster, "router")) == {"0"}  # a pod that is still going away may be listed, too
 
 
 def scale(cluster: Cluster, version: str) -> None:
