@@ -132,6 +132,8 @@ async def executor_stand(
         stack.push_async_callback(app.stop)
         await app.start()
         stack.push_async_callback(app.server.stop, 0)
+        if app.workflows is not None:
+            await app.workflows.first_try()
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{app.server.port}"))
         stub = executor_pb2_grpc.ExecutorServiceStub(channel)
         yield Stand(app, upstream, router, stub, pool_file, f"127.0.0.1:{app.server.port}")

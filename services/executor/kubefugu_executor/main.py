@@ -81,6 +81,8 @@ class ExecutorApp:
         self._tasks.extend(asyncio.get_running_loop().create_task(job) for job in work)
 
     async def _announce(self) -> None:
+        if self.workflows is not None:
+            await self.workflows.first_try()
         await self.server.set_serving(True)
         snapshot = self.workers.snapshot()
         _log.info("executor_ready", listen=self.settings.listen, pool=snapshot.name, workers=len(snapshot.clients))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import orjson
@@ -23,6 +24,8 @@ from kubefugu_executor.settings import ExecutorSettings
 
 _log = structlog.get_logger()
 _RETRY_S = 1.0
+_FIRST_TRY_S = 5.0
+"""How long a starting executor waits for the state store's first answer before it serves without."""
 
 
 class Workflows:
@@ -31,6 +34,7 @@ class Workflows:
     def __init__(self, settings: ExecutorSettings, *, router: Router, loop_settings: LoopSettings, clock: Clock) -> None:
         """Raises DataError for a store, key or strengths file that cannot be used."""
         self._clock = clock
+        self._tried = asyncio.Event()
         self._store: StateStore = open_state_store(settings.state_store_url())
         self._secret = _read_key(settings.workflow_key_file)
         self._conductor = GrpcConductor(settings.conductor_target, clock=clock)
@@ -66,9 +70,16 @@ class Workflows:
                 parking = await ParkingLot.open(self._store, ttl_s=ttl_s, secret=self._secret)
             except UnavailableError as error:
                 _log.warning("state_store_unavailable", reason=error.message)
+                self._tried.set()
                 await self._clock.sleep(_RETRY_S)
                 continue
             self._parts = self._parts.with_parking(parking)
+            self._tried.set()
+
+    async def first_try(self) -> None:
+        """Wait until the state store was reached or refused once: the first requests are to find it where it is there."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), _FIRST_TRY_S)
 
     async def close(self) -> None:
         """Close connections."""

@@ -174,8 +174,12 @@ def scale(cluster: Cluster, version: str) -> None:
     """A scaled-up router is ready only when it serves the declared version; the chart's own test passes."""
     cluster.helm("upgrade", "kubefugu", CHART, "-f", str(MANIFESTS / "values.yaml"), "--set", "router.replicas=2")
     cluster.kubectl("rollout", "status", "deployment/kubefugu-router", "--timeout=480s", timeout_s=500)
-    status = cluster.until("both routers serve", lambda: active(cluster, version), timeout_s=180)
-    assert status["routers"] == "2/2"
+
+    def both() -> Any:
+        status = active(cluster, version)
+        return status if status and status["routers"] == "2/2" else None
+
+    cluster.until("both routers serve", both, timeout_s=180)
     output = cluster.helm("test", "kubefugu", "--logs")
     assert "readyz 200" in output
 
