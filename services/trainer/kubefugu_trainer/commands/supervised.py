@@ -27,6 +27,12 @@ def supervised(
     wording_rows: Annotated[
         int, typer.Option("--wording-rows", min=0, help="Training questions that are read in disturbed wordings, too; 0: none.")
     ] = 150,
+    svf: Annotated[
+        bool, typer.Option("--svf", help="Move the singular values of a layer together with the head, where that helps.")
+    ] = False,
+    svf_rows: Annotated[
+        int, typer.Option("--svf-rows", min=20, help="Most training questions of --svf; their hidden states are in memory.")
+    ] = 400,
     dtype: Dtype = "float32",
     threads: Threads = 0,
     progress: Progress = "auto",
@@ -40,7 +46,7 @@ def supervised(
     from kubefugu_trainer.outcomes.reader import read_table
     from kubefugu_trainer.runs.directory import RunDirectory
     from kubefugu_trainer.runs.progress import reporter
-    from kubefugu_trainer.supervised.config import SupervisedConfig
+    from kubefugu_trainer.supervised.config import SupervisedConfig, SvfConfig
     from kubefugu_trainer.supervised.run import SupervisedRun, training_rows
 
     grid = {
@@ -80,9 +86,12 @@ def supervised(
         "backbone_revision": source.backbone.info.revision,
         "feature_dtype": source.backbone.info.dtype,
     }
+    offsets = SvfConfig(rows=svf_rows) if svf else None
+    if offsets is not None:
+        frozen["svf"] = offsets.model_dump(mode="json")
     run = RunDirectory(out, config=frozen)
     try:
-        artifact = SupervisedRun(config, table, source=source, run=run, reporter=says).execute()
+        artifact = SupervisedRun(config, table, source=source, run=run, reporter=says, svf=offsets).execute()
     finally:
         run.close()
     print(artifact)

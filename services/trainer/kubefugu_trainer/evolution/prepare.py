@@ -25,6 +25,7 @@ from kubefugu_trainer.evolution.problem import Problem
 from kubefugu_trainer.evolution.vector import Vector, VectorLayout, feature_scale, layout_for
 from kubefugu_trainer.features.extract import FeatureSource
 from kubefugu_trainer.outcomes.table import OutcomeTable
+from kubefugu_trainer.runs.artifacts import keep_bundle
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import replace_file
 
@@ -222,7 +223,7 @@ def _bundle(
 ) -> bytes:
     """The factor bundle's bytes; the file lies in the run directory under its hash, where its artifact is looked for too."""
     from kubefugu_routing.svf.bundles import find_bundle
-    from kubefugu_routing.svf.factors import make_bundle, save_bundle
+    from kubefugu_routing.svf.factors import make_bundle
 
     if template.factors is not None:
         prefixes = (template.factors.uri,) if template.factors.uri else ()
@@ -231,11 +232,7 @@ def _bundle(
         bundle = make_bundle(source.backbone, layer=template.layer, embedding=config.offsets == "all")
     names = LAYER_BLOCKS if config.offsets == "layer" else ("embed_tokens", *LAYER_BLOCKS)
     bundle.check(source.backbone, names, layer=template.layer)
-    aside = run.path / "snapshot" / "factors.safetensors"
-    sha256 = save_bundle(aside, bundle)
-    named = run.path / f"{sha256}.safetensors"
-    aside.replace(named)
-    return named.read_bytes()
+    return keep_bundle(run.path, bundle).read_bytes()
 
 
 def found_artifact(prepared: Prepared, x: Vector, *, bundle_sha256: str) -> PolicyArtifact:

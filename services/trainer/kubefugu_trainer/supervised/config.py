@@ -73,3 +73,20 @@ class SupervisedConfig(BaseModel):
             patience=self.patience,
             least_steps=self.least_steps,
         )
+
+
+class SvfConfig(BaseModel):
+    """How singular-value offsets are moved after the head has been fitted; frozen apart, where it is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rows: int = Field(default=400, ge=20)
+    """Most training rows of it: their hidden states are kept in memory."""
+    epochs: int = Field(default=25, ge=1)
+    """Most epochs."""
+    batch_rows: int = Field(default=20, ge=1)
+    """Rows of a mini-batch."""
+    learning_rate: float = Field(default=1e-2, gt=0)
+    """Of Adam."""
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a lower KL on the rows kept for stopping after which a fit stops."""

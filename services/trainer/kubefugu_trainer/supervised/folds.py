@@ -119,6 +119,12 @@ def _means(problem: Problem, train: IntArray, z: FloatArray, smoother: int) -> F
     return kind_means(problem.reward[train], kinds)
 
 
+def mixed_reward(problem: Problem, train: IntArray, z: FloatArray, mix: Mix) -> FloatArray:
+    """What the targets are made of, (rows, L), for the fitted rows `train` and their coordinates `z`."""
+    own = problem.reward[train]
+    return own if mix.share == 0 else (1 - mix.share) * own + mix.share * _means(problem, train, z, mix.smoother)
+
+
 def fit_least_squares(problem: Problem, valid: IntArray, strength: float) -> LeastSquares:
     """Least squares on the rows outside `valid`, for every target and penalty."""
     train, basis = _prepare(problem, valid, strength)
@@ -132,9 +138,7 @@ def fit_kl_fold(problem: Problem, valid: IntArray, mix: Mix, config: SupervisedC
     """Every KL setting on the mixed targets of the rows outside `valid`, starting from least squares."""
     train, basis = _prepare(problem, valid, mix.strength)
     z_train, z_valid = basis.encode(problem.features[train]), basis.encode(problem.features[valid])
-    mixed = problem.reward[train]
-    if mix.share > 0:
-        mixed = (1 - mix.share) * mixed + mix.share * _means(problem, train, z_train, mix.smoother)
+    mixed = mixed_reward(problem, train, z_train, mix)
     (path,) = fit_ridge(z_train, [mixed], [RIDGE_PENALTIES[_START_PENALTY]])
     by_tau = {tau: targets(mixed, tau) for tau in config.taus}
     fitted = fit_kl(

@@ -23,7 +23,8 @@ from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
 from kubefugu_trainer.supervised import plots
-from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SupervisedConfig
+from kubefugu_trainer.supervised.adapt import Adapted, FoldHead, OffsetsStage
+from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SupervisedConfig, SvfConfig
 from kubefugu_trainer.supervised.folds import KlFold, LeastSquares, Mix, Problem, fit_kl_fold, fit_least_squares, make_folds
 from kubefugu_trainer.supervised.search import Choice, Rows, choose, choose_mix, final_head, mix_reward
 from kubefugu_trainer.supervised.targets import rewards
@@ -38,9 +39,18 @@ class SupervisedRun:
     """One run. `source` gives features, `run` keeps what is done."""
 
     def __init__(
-        self, config: SupervisedConfig, table: OutcomeTable, *, source: FeatureSource, run: RunDirectory, reporter: Reporter
+        self,
+        config: SupervisedConfig,
+        table: OutcomeTable,
+        *,
+        source: FeatureSource,
+        run: RunDirectory,
+        reporter: Reporter,
+        svf: SvfConfig | None = None,
     ) -> None:
+        """`svf`: how offsets are moved after the head; None: the head alone is fitted."""
         self.config = config
+        self._svf = svf
         self._table = training_rows(table)
         self._source = source
         self.run = run
@@ -60,8 +70,15 @@ class SupervisedRun:
         choice = choose(problem, mix, squares, kl, self.config, table=table, tried=tried)
         head = final_head(problem, squares, kl, choice)
         metrics = self._metrics(choice, squares, kl, problem, head)
+        adapted = Adapted(head)
+        if self._svf is not None:
+            alone = final_head(problem, squares[:1], kl[:1], choice)
+            fold = FoldHead(alone, squares[0].valid, choice.mix, self.config.settings[choice.setting])
+            stage = OffsetsStage(self._svf, source=self._source, run=self.run, reporter=self.reporter, rng=self.rng("offsets"))
+            adapted = stage.execute(self._table, fmt, problem, fold) or adapted
+            metrics["offsets"] = stage.figures
         self.run.metrics.append({"event": "chosen", **metrics})
-        self._write(fmt, head, metrics)
+        self._write(fmt, adapted, metrics)
         plots.write(self.run.path / "plots", choice=choice, folds=kl, config=self.config)
         write_json(self.run.report, {**metrics, "candidates": choice.table})
         return self.run.artifact
@@ -134,23 +151,26 @@ class SupervisedRun:
             "rows": len(reward),
         }
 
-    def _write(self, fmt: RouterFormat, head: NDArray[np.float32], metrics: dict[str, Any]) -> None:
+    def _write(self, fmt: RouterFormat, adapted: Adapted, metrics: dict[str, Any]) -> None:
         info = self._source.backbone.info
         models = self._table.provenance.get("models", {})
         artifact = PolicyArtifact(
             backbone_id=info.id,
             backbone_revision=info.revision,
             layer=default_layer(info),
-            head=head,
+            head=adapted.head,
             workers=tuple(WorkerRow(name, str(models.get(name, name))) for name in self._table.workers),
             roles=False,
             input_format=fmt,
+            offsets=adapted.offsets,
+            factors=adapted.factors,
             training={
                 "algorithm": "supervised",
                 "data_sha256": self._table.sha256,
                 "seed": self.config.seed,
                 "feature_dtype": info.dtype,
                 "config": self.config.model_dump(mode="json", exclude={"data", "backbone"}),
+                **({"svf": self._svf.model_dump(mode="json")} if self._svf is not None else {}),
             },
             metrics=metrics,
         )

@@ -27,7 +27,7 @@ FloatArray = NDArray[np.float64]
 KL, RIDGE, BLEND, SINGLE = "kl", "ridge", "blend", "best single"
 MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Leads that are tried, in units of the logits' spread."""
-_LEAST_GAIN = 0.5
+LEAST_GAIN = 0.5
 """Standard errors that a router has to gain out of fold over the best single worker."""
 _TOLERANCE = 1.0
 """Standard errors of reward that steadiness under other wordings may cost."""
@@ -83,7 +83,7 @@ def choose_mix(problem: Problem, by_strength: Mapping[float, Sequence[LeastSquar
 def _as_good(tried: Sequence[tuple[Mix, FloatArray]], best: int) -> list[int]:
     """Candidates whose reward falls short of the best one's by a standard error of the difference at most."""
     lost = [tried[best][1] - got for _, got in tried]
-    return [i for i, difference in enumerate(lost) if difference.mean() <= _TOLERANCE * _standard_error(difference)]
+    return [i for i, difference in enumerate(lost) if difference.mean() <= _TOLERANCE * standard_error(difference)]
 
 
 def _steady(problem: Problem, by_strength: Mapping[float, Sequence[LeastSquares]], mix: Mix) -> float:
@@ -170,7 +170,7 @@ def choose(
     rows += [{"kind": "margin", "margin": m, "reward": _argmax_reward(reward, value)} for m, value in with_margin.items()]
     rows.append({"kind": "cross-fitted choice", "reward": float(crossed.mean())})
     rows.append({"kind": SINGLE, "reward": float(single.mean())})
-    if float(gain.mean()) <= _LEAST_GAIN * _standard_error(gain):
+    if float(gain.mean()) <= LEAST_GAIN * standard_error(gain):
         kind, margin, logits = SINGLE, 0.0, np.tile(reward.mean(axis=0), (len(reward), 1))
     return Choice(
         kind=kind, mix=mix, setting=setting, margin=margin, best=best,
@@ -284,7 +284,8 @@ def _argmax_reward(reward: FloatArray, logits: FloatArray) -> float:
     return float(_got(reward, logits).mean())
 
 
-def _standard_error(difference: FloatArray) -> float:
+def standard_error(difference: FloatArray) -> float:
+    """Of the mean of differences (n,)."""
     return float(difference.std() / np.sqrt(len(difference)))
 
 
