@@ -24,7 +24,7 @@ from kubefugu_trainer.episodes.play import Call, Episode, Player, Rules
 from kubefugu_trainer.episodes.problem import EpisodeProblem
 from kubefugu_trainer.episodes.questions import questions_of
 from kubefugu_trainer.episodes.replies import DiskReplyCache
-from kubefugu_trainer.episodes.router import HeadPolicy, PolicyRouter, role_rows
+from kubefugu_trainer.episodes.router import HeadPolicy, PolicyRouter, lift, role_rows
 from kubefugu_trainer.tasks.sets import build
 from kubefugu_trainer.tasks.verifiers import Numeric
 from kubefugu_trainer.tasks.verify_json import InJson
@@ -237,6 +237,19 @@ def test_fitted_role_rows_solve_first_and_then_verify() -> None:
         assert (logits.argmax(axis=1) == best).all()
         np.testing.assert_allclose(logits[:, best], 0.7, atol=0.1)
         np.testing.assert_allclose(logits[:, 1], -0.7, atol=0.1)
+
+
+def test_a_lifted_worker_is_level_with_the_best_only_after_a_response() -> None:
+    rng = np.random.default_rng(1)
+    common, later_shift = rng.normal(size=64) * 5, rng.normal(size=64)
+    first = [(common + rng.normal(size=64)).astype(np.float32) for _ in range(12)]
+    later = [(row + later_shift).astype(np.float32) for row in first]
+    head = np.stack([rng.normal(size=64) + common / 20, np.zeros(64)]).astype(np.float32)
+    behind = np.maximum(0, np.array(later) @ head[0])
+    assert behind.min() > 3
+    raised = head[1] + lift(first, later, behind=behind)
+    np.testing.assert_allclose(np.array(later) @ raised, behind, rtol=0.3)
+    assert np.abs(np.array(first) @ raised).max() < 0.3 * behind.min()
 
 
 def test_held_out_questions_are_no_training_questions() -> None:

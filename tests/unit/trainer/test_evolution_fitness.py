@@ -18,7 +18,7 @@ from kubefugu_routing.svf import BLOCKS, LAYER_BLOCKS, TieMode, layout_of
 from kubefugu_routing.svf.factors import make_bundle, save_bundle
 from kubefugu_trainer.evolution.choice import Draw, Measured, choose, draw_generation, entropy, measure
 from kubefugu_trainer.evolution.config import EvolutionConfig
-from kubefugu_trainer.evolution.fitness import ExactLogits, Fitness, HeadLogits, LayerLogits, make_fitness
+from kubefugu_trainer.evolution.fitness import ExactLogits, Fitness, HeadLogits, LayerLogits, _groups, _steps, make_fitness
 from kubefugu_trainer.evolution.problem import Problem
 from kubefugu_trainer.evolution.vector import VectorLayout, feature_scale, layout_for
 
@@ -108,15 +108,27 @@ def test_offsets_change_the_logits_and_states_are_kept(tmp_path: Path) -> None:
     assert isinstance(logits, LayerLogits)
     head = np.ones((WORKERS, problem.layout.width))
     still = logits.logits(problem.layout.join({}, head), np.array([1, 2]))
-    assert logits.cached_rows == 2
+    assert logits.cached_rows == 5  # neighbours come along
     calls = []
     original = engine.entering_states
     engine.entering_states = lambda *args: (calls.append(args), original(*args))[1]  # type: ignore[method-assign]
     moved = {name: np.full(length, 0.2) * np.arange(length) / length for name, length in problem.layout.blocks.items()}
     assert np.abs(logits.logits(problem.layout.join(moved, head), np.array([2, 1])) - still[::-1]).max() > 1e-3
-    assert calls == []
     logits.logits(problem.layout.join(moved, head), np.array([0]))
+    assert calls == []
+    fresh = LayerLogits(problem, engine, logits._bundle)
+    fresh.logits(problem.layout.join(moved, head), np.array([0, 4]))
     assert len(calls) == 1
+
+
+def test_what_is_computed_together_depends_on_the_questions_alone() -> None:
+    assert _steps([]) == []
+    assert _steps([2000]) == [(0, 1)]
+    assert _steps([500, 500, 100, 2000, 10, 10]) == [(0, 2), (2, 3), (3, 4), (4, 6)]
+    assert _steps([10] * 20, most=8) == [(0, 8), (8, 16), (16, 20)]
+    together = _groups([10] * 10, 4, 1000)
+    assert together == [range(8)] * 8 + [range(8, 10)] * 2
+    assert _groups([10] * 10, 4, 399) == [range(row, row + 1) for row in range(10)]  # they would push each other out
 
 
 def test_an_evaluator_of_another_process_gets_the_same_numbers(tmp_path: Path) -> None:
@@ -130,7 +142,7 @@ def test_an_evaluator_of_another_process_gets_the_same_numbers(tmp_path: Path) -
     assert sent.measure(x, draw) == here.measure(x, draw)
 
 
-def test_a_small_cache_gives_the_same_numbers(tmp_path: Path) -> None:
+def test_a_small_cache_gives_the_same_figures(tmp_path: Path) -> None:
     from kubefugu_trainer.evolution.fitness import _bundle
 
     _, engine, problem = offsets_problem(tmp_path, "qwen3", "layer")
@@ -139,7 +151,9 @@ def test_a_small_cache_gives_the_same_numbers(tmp_path: Path) -> None:
     large = LayerLogits(problem, engine, bundle)
     x = np.random.default_rng(0).normal(size=problem.layout.total) * 0.1
     rows = np.array([0, 1, 2, 3, 4])
-    np.testing.assert_array_equal(small.logits(x, rows), large.logits(x, rows))
+    found = small.logits(x, rows)
+    np.testing.assert_allclose(found, large.logits(x, rows), atol=1e-5)
+    np.testing.assert_array_equal(found, small.logits(x, rows))
     assert small.cached_rows == 1
 
 

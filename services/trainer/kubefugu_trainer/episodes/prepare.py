@@ -22,7 +22,7 @@ from kubefugu_trainer.episodes.config import EpisodeConfig
 from kubefugu_trainer.episodes.fitness import EpisodeFitness
 from kubefugu_trainer.episodes.problem import EpisodeProblem
 from kubefugu_trainer.episodes.questions import questions_of
-from kubefugu_trainer.episodes.router import HeadPolicy, role_rows
+from kubefugu_trainer.episodes.router import HeadPolicy, lift, role_rows
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.vector import Vector, feature_scale
 from kubefugu_trainer.runs.directory import RunDirectory
@@ -132,16 +132,17 @@ def starting_vector(
 ) -> tuple[Vector, Vector]:
     """x and the unit of its coordinates, made on the run's first start: the artifact's rows by name, zeros for new workers.
 
-    Role rows that the artifact lacks are fitted (`router.role_rows`) on the training questions before and after the reply that
-    stage 1's own worker gives: the search starts from stage 1 with its answer checked by a verifier.
+    Role rows that the artifact lacks are fitted (`_with_roles`) on the training questions before and after the reply that stage
+    1's own worker gives: the search starts from stage 1 with its answer checked by a verifier.
     """
     file = run.path / _START
     if not file.is_file():
         problem = fitness.problem
         head = _worker_rows(problem, init)
         first, later = observed(fitness, HeadPolicy(head, problem.rows, roles=False))
-        roles = init.head[len(init.workers) :] if init.roles else _role_rows(problem, head, first, later)
-        full = np.concatenate([head, roles])
+        full = (
+            np.concatenate([head, init.head[len(init.workers) :]]) if init.roles else _with_roles(problem, head, first, later)
+        )
         start = problem.layout.join({}, full)
         scale = np.ones(problem.layout.total)
         if config.scaling == "features":
@@ -161,16 +162,24 @@ def _worker_rows(problem: EpisodeProblem, init: PolicyArtifact) -> NDArray[np.fl
     return head
 
 
-def _role_rows(
+def _with_roles(
     problem: EpisodeProblem, head: NDArray[np.float32], first: list[NDArray[np.float32]], later: list[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """Worker and role are chosen jointly, so the verifier's row has to make up for the best verifier's smaller worker logit."""
-    logits = np.asarray(later) @ head.T
-    able = [Role.VERIFIER in spec.roles for spec in problem.worker_pool().spec.workers]
-    if not any(able):
+    """The head with three role rows, and with those who may verify level with the best worker where there is a response.
+
+    Worker and role are chosen jointly. Were the verifier's row alone to make up for a verifier's smaller worker logit, no step
+    of the search would reach the same worker in another role; so the workers' rows are lifted, and the roles stay close.
+    """
+    able = np.array([Role.VERIFIER in spec.roles for spec in problem.worker_pool().spec.workers])
+    if not able.any():
         raise DataError("No worker of the pool may take the role verifier.", field="pool")
-    behind = float((logits.max(axis=1) - logits[:, able].max(axis=1)).max())
-    return role_rows(first, later, margin=problem.episodes.role_margin + behind)
+    seen = np.asarray(later)
+    logits = seen @ head.T
+    lifted = head.copy()
+    lifted[able] += lift(first, later, behind=logits.max(axis=1) - logits[:, able].max(axis=1))
+    logits = seen @ lifted.T
+    left = float((logits.max(axis=1) - logits[:, able].max(axis=1)).max())
+    return np.concatenate([lifted, role_rows(first, later, margin=problem.episodes.role_margin + left)])
 
 
 def observed(fitness: EpisodeFitness, policy: HeadPolicy) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:

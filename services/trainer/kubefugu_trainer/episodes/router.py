@@ -69,9 +69,25 @@ def role_rows(
     `first`: features of questions before any response, `later`: with one. Ridge regression (dual form) of the role logits on
     them: `margin` for the solver on `first` and for the verifier on `later`, 0 for the others, -`margin` for the thinker.
     """
-    x = np.asarray([*first, *later], dtype=np.float64)
-    begins = np.arange(len(x)) < len(first)
-    targets = margin * np.stack([np.where(begins, 1.0, 0.0), np.full(len(x), -1.0), np.where(begins, 0.0, 1.0)], axis=1)
+    begins = np.arange(len(first) + len(later)) < len(first)
+    targets = margin * np.stack([np.where(begins, 1.0, 0.0), np.full(len(begins), -1.0), np.where(begins, 0.0, 1.0)], axis=1)
+    return _dual_ridge([*first, *later], targets)
+
+
+def lift(
+    first: Sequence[NDArray[np.float32]], later: Sequence[NDArray[np.float32]], *, behind: Sequence[float]
+) -> NDArray[np.float32]:
+    """A row (d,) whose logit is 0 on `first` and `behind` on `later`, by the same ridge regression.
+
+    Added to the rows of workers, it brings them level with the best one where there is a response, and changes nothing before.
+    """
+    targets = np.concatenate([np.zeros(len(first)), np.asarray(behind, dtype=np.float64)])
+    return np.asarray(_dual_ridge([*first, *later], targets[:, None])[0], dtype=np.float32)
+
+
+def _dual_ridge(features: Sequence[NDArray[np.float32]], targets: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows (k, d) that give targets (n, k) on n features."""
+    x = np.asarray(features, dtype=np.float64)
     gram = x @ x.T
     weights = np.linalg.solve(gram + 1e-4 * np.trace(gram) / len(x) * np.eye(len(x)), targets)
     return np.asarray(weights.T @ x, dtype=np.float32)
