@@ -104,9 +104,10 @@ STACK_POOL ?= $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml
 .PHONY: conductor
 conductor: $(VENV)/.development ## Train a Conductor on SmolLM2-135M with the stack's engines (needs make up; resumable; see docs/conductor.md)
 	$(BIN)/kubefugu train conductor --pool $(STACK_POOL) --backbone smollm2-135m-instruct --out $(CONDUCTOR_RUN) \
-	  --workers algebra,units,geography,logic,dates --dtype bfloat16 --layers 12 --warm-examples 200 --warm-epochs 1 --warm-lr 1e-3 \
-	  --steps 50 --questions-per-step 2 --group 8 --oversample 3 --micro-batch 16 --held-out 60 --least-workers 3 --most-workers 4 \
-	  --max-steps 4 --max-tokens 110 --save-every 2 --lr 2e-4
+	  --workers smollm2,algebra,units,geography,definitions,logic,dates --tasks mixed --style names --dtype bfloat16 --layers 12 \
+	  --warm-examples 208 --warm-epochs 1 --warm-lr 1e-3 --steps 44 --questions-per-step 3 --group 6 --oversample 1 \
+	  --micro-batch 9 --held-out 120 --no-measure-sampled --least-workers 3 --most-workers 7 --max-steps 4 --max-tokens 96 \
+	  --answer-tokens 48 --call-weight 0.05 --save-every 4 --lr 4e-4 --threads 1
 
 .PHONY: conductor-eval
 conductor-eval: $(VENV)/.development ## fugu-ultra against fugu, single workers, self-consistency, static plans (needs make coders, make up with them)
@@ -194,6 +195,9 @@ images: ## Build every service's image (BUILD='docker build', TAG=dev, IMAGE_ARG
 	  case $$name in operators) name=operator;; router|trainer) base=torch;; esac; \
 	  $(BUILD) $(IMAGE_ARGS) --build-arg BASE=docker.io/library/kubefugu-$$base:$(TAG) --build-arg WHEELS=docker.io/library/kubefugu-wheels:$(TAG) \
 	    -t docker.io/library/kubefugu-$$name:$(TAG) -f $$file . || exit 1; done
+	@$(BUILD) $(IMAGE_ARGS) --build-arg EXTRAS=local --build-arg BASE=docker.io/library/kubefugu-torch:$(TAG) \
+	  --build-arg WHEELS=docker.io/library/kubefugu-wheels:$(TAG) \
+	  -t docker.io/library/kubefugu-conductor-local:$(TAG) -f services/conductor/Dockerfile .
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches (not the model cache)

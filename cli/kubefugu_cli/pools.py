@@ -1,7 +1,8 @@
 """Pool files: the ready ones that come with the command line, and the trained head that belongs to a pool.
 
 A pool's head is `heads/<stem>.safetensors` beside the pool file. A pool without one borrows the default pool's head if that has
-a row for one of its workers; the router masks the other rows.
+a row for one of its workers; the router masks the other rows. Likewise `heads/<stem>.conductor.safetensors` is its trained
+Conductor, borrowed by pools that have every worker which the default pool's was trained with and name no planner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubefugu_core.errors import DataError
+from kubefugu_core.models import CATALOG
 from kubefugu_core.pool import WorkerPool
 
 _HEADER_LIMIT_BYTES = 100_000_000
@@ -51,6 +53,25 @@ def find_strengths(head: Path | None) -> Path | None:
     """`<head's stem>.strengths.json` beside a head: what its workers scored when they were measured, for planners."""
     path = head.with_name(f"{head.stem}.strengths.json") if head is not None else None
     return path if path is not None and path.is_file() else None
+
+
+def find_conductor(pool_file: Path, pool: WorkerPool) -> tuple[Path, str] | None:
+    """A pool's trained Conductor and the packaged model that it belongs to; None where there is none. Raises DataError."""
+    if pool.spec.routing.planner:
+        return None
+    own = pool_file.parent / "heads" / f"{pool_file.stem}.conductor.safetensors"
+    path = own if own.is_file() else ready_pools() / "heads" / "default.conductor.safetensors"
+    if not path.is_file():
+        return None
+    try:
+        document = json.loads(_metadata(path)["document"])
+        revision, trained_with = str(document["backbone"]["revision"]), document["training"]["workers"]
+        models = {worker.name: worker.model for worker in pool.spec.workers}
+        fits = all(models.get(str(name)) == str(model) for name, model in trained_with)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no trained Conductor: its metadata is incomplete.") from error
+    base = next((name for name, model in CATALOG.items() if any(file.sha256 == revision for file in model.files)), None)
+    return (path, base) if fits and base is not None else None
 
 
 def _fits(head: Path, pool: WorkerPool) -> bool:

@@ -46,6 +46,10 @@ class PlanInput:
     with_conductor: bool = False
     strengths: Path | None = None
     """Measured strengths of the workers, for planners."""
+    conductor: Path | None = None
+    """The pool's trained Conductor."""
+    conductor_base: str = ""
+    """The base model that it belongs to, resolved."""
     policy_generation: int = 0
     """Generation of the policy set that was declared for it."""
     python: str = sys.executable
@@ -164,7 +168,9 @@ def _executor(given: PlanInput) -> Component:
 
 def _conductor(given: PlanInput) -> Component:
     # A pool of specialists alone has nobody who plans: the Conductor refuses it, and the stack goes on without.
-    settings = {"pool_file": given.layout.pool_file}
+    settings: dict[str, object] = {"pool_file": given.layout.pool_file}
+    if given.conductor is not None:
+        settings |= {"model": given.conductor_base, "artifact_url": given.conductor.absolute()}
     return _service(given, CONDUCTOR, tier=_DECIDING_TIER, settings=settings, required=False)
 
 

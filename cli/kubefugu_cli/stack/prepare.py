@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from kubefugu_cli.fetching import fetch_models
-from kubefugu_cli.pools import find_head, find_strengths
+from kubefugu_cli.pools import find_conductor, find_head, find_strengths
 from kubefugu_cli.stack import plan as planning
 from kubefugu_cli.stack import processes
 from kubefugu_cli.stack.layout import StackLayout
@@ -35,6 +35,7 @@ def prepare(layout: StackLayout, *, pool_file: Path, port: int, head: Path | Non
     _need_services()
     pool = load_pool(pool_file)
     head = head or find_head(pool_file, pool)
+    conductor, conductor_base = _conductor(pool_file, pool)
     backbone_ref, model_files = _models(pool, backbone)
     before = read_document(layout.plan_file, StackPlan)
     if before is not None and before.pool != str(pool_file):
@@ -52,6 +53,8 @@ def prepare(layout: StackLayout, *, pool_file: Path, port: int, head: Path | Non
         backbone=backbone_ref,
         left_out=planning.cluster_only(pool),
         strengths=find_strengths(head),
+        conductor=conductor,
+        conductor_base=conductor_base,
         with_conductor=importlib.util.find_spec("kubefugu_conductor.main") is not None,
         policy_generation=declare_head(layout, head, pool_stem=pool_file.stem, before=before),
     )
@@ -70,6 +73,15 @@ def _need_services() -> None:
             f"The services are not installed here ({', '.join(absent)}): "
             "pip install 'kubefugu[local]', or `make up` in a checkout."
         )
+
+
+def _conductor(pool_file: Path, pool: WorkerPool) -> tuple[Path | None, str]:
+    """The trained Conductor and the file of its base model, fetched; None where there is none, or nothing here to run it."""
+    found = find_conductor(pool_file, pool)
+    if found is None or importlib.util.find_spec("torch") is None:
+        return None, ""
+    path, base = found
+    return path, str(fetch_models([base])[0])
 
 
 def _models(pool: WorkerPool, backbone: str) -> tuple[str, Mapping[str, str]]:

@@ -19,13 +19,16 @@ from kubefugu_conductor.writers import LOCAL_PLANNER, Writing, Written
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.workers import TokenUsage
 from kubefugu_coordination.workflow.planner_prompt import PromptStyle
-from kubefugu_core.errors import ContextTooLongError, DataError, DeadlineExceededError
+from kubefugu_core.errors import ContextTooLongError, DataError, DeadlineExceededError, InvalidPlanError
 from kubefugu_core.settings import cache_home
 
 if TYPE_CHECKING:
     from kubefugu_routing.causal.load import CausalModel
 
 _MAX_ARTIFACT_BYTES = 64 << 30
+_BEYOND_TRAINING = 2
+"""A trained planner is asked for so many times the lengths that it was trained on; a plan repeats its task, so that it would
+take long over a long text and fail."""
 _log = structlog.get_logger()
 
 
@@ -34,11 +37,22 @@ class LocalWriter:
 
     schemas = False
 
-    def __init__(self, model: CausalModel, *, style: PromptStyle, max_steps: int = 0) -> None:
+    def __init__(
+        self,
+        model: CausalModel,
+        *,
+        style: PromptStyle,
+        max_steps: int = 0,
+        longest_prompt_tokens: int = 0,
+        longest_plan_tokens: int = 0,
+    ) -> None:
+        """`longest_*`: what it was trained for; 0: anything that fits its context."""
         self.name = LOCAL_PLANNER
         self.style = style
         self.max_steps = max_steps
         self.context_tokens = model.context_tokens
+        self._longest_prompt = longest_prompt_tokens * _BEYOND_TRAINING or model.context_tokens
+        self._longest_plan = longest_plan_tokens * _BEYOND_TRAINING or model.context_tokens
         self._model = model
         self._turn = asyncio.Semaphore(1)
 
@@ -50,23 +64,29 @@ class LocalWriter:
     async def write(self, writing: Writing, *, deadline: Deadline) -> Written:
         """See PlanWriter. A cancelled or late call stops before its next token."""
         prompt = self._model.encode_chat([dict(message) for message in writing.messages])
-        if len(prompt) + writing.max_tokens > self.context_tokens:
+        longest = min(writing.max_tokens, self._longest_plan)
+        if len(prompt) > self._longest_prompt:
+            # No plan, and so the loop's turn: the request itself is fine.
+            raise InvalidPlanError(
+                f"The planner's prompt has {len(prompt)} tokens; it was trained for at most {self._longest_prompt}."
+            )
+        if len(prompt) + longest > self.context_tokens:
             raise ContextTooLongError(
-                f"The planner's prompt has {len(prompt)} tokens; with {writing.max_tokens} of output it does not fit into "
+                f"The planner's prompt has {len(prompt)} tokens; with {longest} of output it does not fit into "
                 f"{self.context_tokens}.",
                 field="messages",
             )
         try:
             async with asyncio.timeout(max(0.0, deadline.remaining_s())), self._turn:
-                return await self._generate(prompt, writing)
+                return await self._generate(prompt, writing, longest)
         except TimeoutError as error:
             raise DeadlineExceededError("The local planner did not finish in time.", metadata={"worker": self.name}) from error
 
-    async def _generate(self, prompt: list[int], writing: Writing) -> Written:
+    async def _generate(self, prompt: list[int], writing: Writing, longest: int) -> Written:
         from kubefugu_routing.causal.generate import Sampling, generate
 
         stop = threading.Event()
-        sampling = Sampling(max_tokens=writing.max_tokens, temperature=writing.temperature, seed=_seed(prompt, writing.seed))
+        sampling = Sampling(max_tokens=longest, temperature=writing.temperature, seed=_seed(prompt, writing.seed))
         work = asyncio.get_running_loop().run_in_executor(
             None,
             lambda: generate(
@@ -115,7 +135,13 @@ def load_writer(settings: ConductorSettings) -> LocalWriter | None:
     artifact = load_conductor(_fetched(settings))
     apply_conductor(base, artifact)
     _log.info("planner_loaded", backbone=base.id, revision=base.revision, artifact=settings.artifact_sha256 or "file")
-    return LocalWriter(base, style=PromptStyle(artifact.prompt_style), max_steps=artifact.max_steps)
+    return LocalWriter(
+        base,
+        style=PromptStyle(artifact.prompt_style),
+        max_steps=artifact.max_steps,
+        longest_prompt_tokens=int(artifact.training.get("longest_prompt_tokens", 0)),
+        longest_plan_tokens=int(artifact.training.get("max_tokens", 0)),
+    )
 
 
 def _fetched(settings: ConductorSettings) -> Path:

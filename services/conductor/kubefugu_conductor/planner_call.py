@@ -20,7 +20,7 @@ from kubefugu_coordination.workflow.validate import PlanReading, read_plan
 
 _log = structlog.get_logger()
 _CHARS_PER_TOKEN = 3
-_PROMPT_TOKENS = {PromptStyle.FULL: 1500, PromptStyle.COMPACT: 300}
+_PROMPT_TOKENS = {PromptStyle.FULL: 1500, PromptStyle.COMPACT: 300, PromptStyle.NAMES: 300}
 """Tokens that rules, examples and the pool's description take, roughly."""
 _DRAW_AGAIN_TEMPERATURE = 0.7
 
@@ -100,7 +100,7 @@ class PlannerCall:
 
     async def repair(self, first: Attempt, asked: Sequence[Mapping[str, str]], constrained: bool) -> Attempt:
         """The repair turn: what was wrong is shown. A planner trained on the bare task draws another plan instead."""
-        if self.writer.style is PromptStyle.COMPACT:
+        if self.writer.style is not PromptStyle.FULL:
             return await self.attempt(asked, constrained, again=True)
         return await self.attempt(repair_messages(asked, first.reply, first.reading.diagnoses), constrained)
 

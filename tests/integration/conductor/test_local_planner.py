@@ -23,7 +23,7 @@ from kubefugu_conductor.service import ConductorServicer
 from kubefugu_conductor.settings import ConductorSettings
 from kubefugu_conductor.writers import Writing
 from kubefugu_coordination.workers import WorkerSet
-from kubefugu_core.errors import ArtifactRefusedError, DataError, DeadlineExceededError
+from kubefugu_core.errors import ArtifactRefusedError, DataError, DeadlineExceededError, InvalidPlanError
 from kubefugu_core.rpc import RpcServer
 
 MESSAGES = [{"role": "user", "content": "Plan."}]
@@ -133,3 +133,17 @@ async def test_a_late_or_cancelled_plan_stops_and_frees_the_planner(trained: tup
         await task
     short = Writing(messages=MESSAGES, max_tokens=2, temperature=0.0, seed=None)
     assert (await local.write(short, deadline=within(30))).usage.completion_tokens <= 2
+
+
+async def test_a_task_far_longer_than_those_it_was_trained_on_gets_no_plan(trained: tuple[Path, Path]) -> None:
+    whole = load_writer(settings(model=str(trained[0]), artifact_url=str(trained[1])))
+    assert whole is not None
+    model = whole._model
+    length = len(model.encode_chat(MESSAGES))
+    trained_for = LocalWriter(model, style=whole.style, longest_prompt_tokens=length, longest_plan_tokens=3)
+    writing = Writing(messages=MESSAGES, max_tokens=50, temperature=0.0, seed=None)
+    written = await trained_for.write(writing, deadline=within(30))
+    assert written.usage.completion_tokens == 6, "twice the length that it was trained for"
+    longer = Writing(messages=[{"role": "user", "content": "Plan. " * 3 * length}], max_tokens=50, temperature=0.0, seed=None)
+    with pytest.raises(InvalidPlanError, match="trained for at most"):
+        await trained_for.write(longer, deadline=within(30))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from support.tiny_conductor import PLAN, item, teach, tiny_config
+from transformers import DynamicCache
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from kubefugu_coordination.workflow.validate import read_plan
 from kubefugu_routing.causal.artifact import load_conductor
@@ -17,6 +19,7 @@ from kubefugu_routing.causal.generate import Sampling, generate
 from kubefugu_trainer.grpo.checkpoints import MARKER, latest
 from kubefugu_trainer.grpo.items import Item
 from kubefugu_trainer.grpo.learner import EpochRepeatSampler, train_grpo
+from kubefugu_trainer.grpo.logprobs import plan_logprobs
 from kubefugu_trainer.grpo.model import load_tensors, load_trainable, trained_tensors
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.runs.progress import SilentReporter
@@ -137,3 +140,66 @@ def test_samples_of_a_group_share_their_prefill_and_equal_those_drawn_alone(taug
         logits = model(input_ids=whole).logits[0, len(prompts[0]) - 1 : -1].float()
     expected = torch.log_softmax(logits, dim=-1).gather(-1, torch.tensor(drawn[0][1].tokens).unsqueeze(-1)).squeeze(-1)
     assert torch.allclose(expected, torch.tensor(drawn[0][1].logprobs), atol=1e-4)
+
+
+def test_a_groups_shared_prompt_changes_neither_log_probabilities_nor_gradients(taught: tuple[Path, Path]) -> None:
+    base, model = load_trainable(tiny_config(taught[0]), device="cpu", threads=1)
+    prompts = [base.encode_chat(item(task).messages()) for task in ("Short.", "A somewhat longer task than the other.")]
+    rows = [(prompts[0], [5, 6, 7]), (prompts[1], [8, 9, 10, 11]), (prompts[0], [12]), (prompts[1], [13, 14])]
+    width, length = max(map(len, prompts)), 4
+    ids = torch.tensor([[0] * (width - len(a)) + a + b + [0] * (length - len(b)) for a, b in rows])
+    mask = torch.tensor([[0] * (width - len(a)) + [1] * (len(a) + len(b)) + [0] * (length - len(b)) for a, b in rows])
+    weights = torch.arange(1.0, 17.0).reshape(4, 4)
+
+    def gradient(loss: torch.Tensor) -> torch.Tensor:
+        model.zero_grad()
+        loss.backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+    found, entropies = plan_logprobs(model, ids, mask, completion=length, temperature=0.7)
+    shared = gradient((found * weights).sum())
+    loss = torch.zeros(())
+    for row, (prompt, plan) in enumerate(rows):
+        logits = model(input_ids=torch.tensor([prompt + plan])).logits[0, len(prompt) - 1 : -1].float() / 0.7
+        scaled = torch.log_softmax(logits, dim=-1)
+        expected = scaled.gather(-1, torch.tensor(plan).unsqueeze(-1)).squeeze(-1)
+        assert torch.allclose(found[row, : len(plan)], expected, atol=1e-4)
+        assert torch.allclose(entropies[row, : len(plan)], -(scaled.exp() * scaled).sum(-1), atol=1e-4)
+        assert not found[row, len(plan) :].any()
+        loss = loss + (expected * weights[row, : len(plan)]).sum()
+    alone = gradient(loss)
+    assert torch.allclose(shared, alone, atol=1e-3 * float(alone.abs().max()))
+
+
+def test_samples_follow_the_models_distribution() -> None:
+    class Fixed(torch.nn.Module):
+        """Always the same distribution."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.logits = torch.nn.Parameter(torch.log(torch.tensor([0.5, 0.0, 0.3, 0.2]) + 1e-30))
+
+        def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+            cache = DynamicCache()
+            return CausalLMOutputWithPast(logits=self.logits.expand(*input_ids.shape, 4), past_key_values=cache)
+
+    drawn = generate(Fixed(), [[0]] * 4000, end_tokens=(), sampling=Sampling(max_tokens=1, temperature=1.0, seed=3))
+    shares = torch.bincount(torch.tensor([group[0].tokens[0] for group in drawn]), minlength=4) / 4000
+    assert shares[1] == 0
+    assert torch.allclose(shares, torch.tensor([0.5, 0.0, 0.3, 0.2]), atol=0.03)
+    assert all(
+        abs(group[0].logprobs[0] - float(torch.log(torch.tensor([0.5, 1, 0.3, 0.2]))[group[0].tokens[0]])) < 1e-5
+        for group in drawn
+    )
+
+
+def test_grpo_ends_after_the_step_in_which_its_time_is_up(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    config = tiny_config(taught[0], **RUN)
+    base, model = load_trainable(config, device="cpu", threads=1)
+    lines: list[dict[str, Any]] = []
+    ended = train_grpo(
+        base, model, [item()], config=config, folder=tmp_path, run_plans=scored, stop=threading.Event(),
+        reporter=SilentReporter(), record=lines.append, use_cpu=True, until=0.0,
+    )  # fmt: skip
+    assert ended
+    assert [line["step"] for line in lines if line["stage"] == "rollouts"] == [0]

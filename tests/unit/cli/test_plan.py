@@ -127,3 +127,14 @@ def test_the_executor_is_told_the_strengths_that_were_measured_with_the_head(tmp
     assert named(plan, "executor").env["KUBEFUGU_EXECUTOR_STRENGTHS_FILE"] == str(head.parent / "mine.strengths.json")
     without = planning.build_plan(given(tmp_path, _LLAMA))
     assert "KUBEFUGU_EXECUTOR_STRENGTHS_FILE" not in named(without, "executor").env
+
+
+def test_the_conductor_is_given_the_pools_trained_planner(tmp_path: Path) -> None:
+    artifact = tmp_path / "heads" / "mine.conductor.safetensors"
+    plan = planning.build_plan(
+        given(tmp_path, _REMOTE, with_conductor=True, conductor=artifact, conductor_base="/models/b.gguf")
+    )
+    env = named(plan, "conductor").env
+    assert (env["KUBEFUGU_CONDUCTOR_MODEL"], env["KUBEFUGU_CONDUCTOR_ARTIFACT_URL"]) == ("/models/b.gguf", str(artifact))
+    bare = named(planning.build_plan(given(tmp_path, _REMOTE, with_conductor=True)), "conductor").env
+    assert not {"KUBEFUGU_CONDUCTOR_MODEL", "KUBEFUGU_CONDUCTOR_ARTIFACT_URL"} & bare.keys()

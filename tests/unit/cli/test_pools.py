@@ -11,6 +11,7 @@ from support.pools import pool_of, worker
 
 from kubefugu_cli import pools
 from kubefugu_core.errors import DataError
+from kubefugu_core.models import CATALOG
 
 
 def write_head(path: Path, *rows: tuple[str, str]) -> Path:
@@ -77,3 +78,35 @@ def test_a_file_that_is_no_head_is_refused(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"head.safetensors is no"):
         pools.head_rows(path)
+
+
+SMOLLM2 = CATALOG["smollm2-135m-instruct"].files[0].sha256
+
+
+def write_conductor(path: Path, *rows: tuple[str, str], revision: str = SMOLLM2) -> Path:
+    """A safetensors file with the metadata of a trained Conductor and no tensors."""
+    document = json.dumps({"backbone": {"id": "any", "revision": revision}, "training": {"workers": rows}})
+    header = json.dumps({"__metadata__": {"format": "kubefugu-conductor/1", "document": document}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return path
+
+
+def test_a_trained_conductor_is_borrowed_by_pools_that_have_its_workers_and_name_no_planner(
+    ready: Path, tmp_path: Path
+) -> None:
+    pool = pool_of(worker("a", "http://x/v1"), worker("b", "http://x/v1"))
+    assert pools.find_conductor(tmp_path / "mine.yaml", pool) is None
+    default = write_conductor(ready / "heads" / "default.conductor.safetensors", ("a", "a-model"))
+    assert pools.find_conductor(tmp_path / "mine.yaml", pool) == (default, "smollm2-135m-instruct")
+    own_planner = pool_of(worker("a", "http://x/v1"), planner="a")
+    assert pools.find_conductor(tmp_path / "mine.yaml", own_planner) is None
+    write_conductor(default, ("a", "a-model"), ("c", "c-model"))
+    assert pools.find_conductor(tmp_path / "mine.yaml", pool) is None
+    own = write_conductor(tmp_path / "heads" / "mine.conductor.safetensors", ("b", "b-model"))
+    assert pools.find_conductor(tmp_path / "mine.yaml", pool) == (own, "smollm2-135m-instruct")
+    write_conductor(own, ("b", "b-model"), revision="0" * 64)
+    assert pools.find_conductor(tmp_path / "mine.yaml", pool) is None
+    write_head(own, ("b", "b-model"))
+    with pytest.raises(DataError, match="no trained Conductor"):
+        pools.find_conductor(tmp_path / "mine.yaml", pool)

@@ -16,6 +16,7 @@ from kubefugu_trainer.grpo.measure import paired
 from kubefugu_trainer.grpo.reward import most_contested, task_reward, training_reward, zero_variance
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.grpo.warm_plans import pieces, warm_text
+from kubefugu_trainer.tasks.mixed import build_mixed
 from kubefugu_trainer.tasks.pairs import build_pairs
 from kubefugu_trainer.tasks.verifiers import Contains, Numeric
 from kubefugu_trainer.tasks.verify_parts import Part, Parts
@@ -38,6 +39,25 @@ def test_the_splits_share_no_text_whatever_the_seed_and_come_out_the_same_again(
     assert all(len(set(row.question.field.split("+"))) == 2 for row in test), "two different experts"
     with pytest.raises(DataError, match="split"):
         build_pairs(n=1, seed=1, split="valid")
+
+
+def test_a_mixture_has_a_third_of_single_questions_and_its_splits_share_no_text() -> None:
+    train = [row.question for seed in (1, 2) for row in build_mixed(n=90, seed=seed, split="train")]
+    test = build_mixed(n=90, seed=1, split="test")
+    assert {question.prompt for question in train}.isdisjoint(row.question.prompt for row in test)
+    alone = [row for row in test if "+" not in row.question.field]
+    assert len(alone) == 30
+    assert {row.question.field for row in alone} == {*FIELDS, "general"}
+    assert {row.slice for row in alone} >= {"seen templates", "fresh templates"}
+    assert [row.question.prompt for row in build_mixed(n=90, seed=1, split="test")] == [row.question.prompt for row in test]
+
+
+def test_a_question_of_no_workers_field_is_offered_the_general_ones() -> None:
+    config = ConductorConfig(backbone="none", tasks="mixed", least_workers=2, most_workers=3)
+    workers = (*WORKERS, OfferedWorker("chatty", "A language model."))
+    general = [item for item in build_items(config, workers, split="train", n=90) if item.question.field == "general"]
+    assert general
+    assert all("chatty" in item.names for item in general)
 
 
 @pytest.mark.parametrize(

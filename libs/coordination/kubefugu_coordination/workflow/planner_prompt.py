@@ -14,7 +14,7 @@ from typing import Any
 
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, describe
 from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_briefly, describe_workers
-from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists
+from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists, render_named_lists
 from kubefugu_coordination.workflow.transcript import task_text
 
 
@@ -33,7 +33,9 @@ class PromptStyle(StrEnum):
     FULL = "full"
     """Rules, the workers with all that is known of them, solved examples: for a general language model."""
     COMPACT = "compact"
-    """One sentence and one short line for each worker: for a planner that was trained on this form."""
+    """One sentence, one short line a worker, the user's last message: for a planner that was trained on this form."""
+    NAMES = "names"
+    """As short, with the workers by name and after the subtasks: the form that the smallest decoders learn best."""
 
 
 _RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
@@ -48,6 +50,7 @@ Rules:
 - Use as few steps as possible, at most {max_steps}. One step is right for a task that one worker can do.
 - {output}"""
 _COMPACT_RULES = "Plan the task for the workers, in at most {max_steps} steps: model_id, subtasks, access_list."
+_NAMES_RULES = "Plan the task for the workers, in at most {max_steps} steps: subtasks, workers, access_list."
 _SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
 _ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
 _LISTS = {
@@ -134,14 +137,14 @@ def planner_messages(
 
     Serving and training both call this: `style` and `output` travel in a trained Conductor's artifact.
     """
+    if style is not PromptStyle.FULL:
+        # Trained on single questions, a small planner would copy a transcript into its plan; its workers see the conversation.
+        messages = [message for message in messages if message.get("role") == "user"][-1:] or messages
     task = task_text(messages, max_chars=max_task_chars)
     if memory:
         task = f"{task}\n\n{memory}"
-    if style is PromptStyle.COMPACT:
-        return [
-            {"role": "system", "content": _COMPACT_RULES.format(max_steps=max_steps)},
-            {"role": "user", "content": f"Workers:\n{describe_briefly(workers)}\nTask:\n{task}"},
-        ]
+    if style is not PromptStyle.FULL:
+        return _short_messages(task, workers, max_steps, numbered=style is PromptStyle.COMPACT)
     asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
     for example in examples_for(workers):
         if len(example.plan.steps) <= max_steps:
@@ -149,6 +152,21 @@ def planner_messages(
             asked.append({"role": "assistant", "content": _answer(example, output)})
     asked.append({"role": "user", "content": _question(workers, task, output)})
     return asked
+
+
+def _short_messages(task: str, workers: Sequence[OfferedWorker], max_steps: int, *, numbered: bool) -> list[dict[str, str]]:
+    rules = _COMPACT_RULES if numbered else _NAMES_RULES
+    return [
+        {"role": "system", "content": rules.format(max_steps=max_steps)},
+        {"role": "user", "content": f"Workers:\n{describe_briefly(workers, numbered=numbered)}\nTask:\n{task}"},
+    ]
+
+
+def plan_text(plan: Plan, workers: Sequence[OfferedWorker], *, style: PromptStyle) -> str:
+    """A plan as a planner that is asked in this style shall write it."""
+    if style is PromptStyle.NAMES:
+        return render_named_lists(plan)
+    return render_lists(plan, {worker.name: number for number, worker in enumerate(workers)})
 
 
 def repair_messages(

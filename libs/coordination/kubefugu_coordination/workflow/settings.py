@@ -19,6 +19,8 @@ class WorkflowSettings:
     """All workflows of a request together may have so many times the steps of one."""
     max_tokens: int = 0
     """Tokens that a request's workflow may use, input and output; 0: unbounded."""
+    step_max_tokens: int = 0
+    """Longest reply of a step that is not the answer; the client's max_tokens is about the answer alone. 0: no bound."""
     first_try_share: float = 0.6
     """Share of a step's time that its first worker gets where another one could be asked."""
     progress_s: float = 8.0

@@ -115,6 +115,8 @@ class StepCalls:
             final=task.is_answer,
             capabilities=worker.capabilities,
         )
+        if context.settings.step_max_tokens and not task.is_answer:
+            body["max_tokens"] = context.settings.step_max_tokens
         tools = context.calls is not None and offers_tools(body)
         if not tools:
             body = {name: value for name, value in body.items() if name not in TOOL_FIELDS}

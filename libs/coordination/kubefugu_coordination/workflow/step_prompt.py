@@ -2,7 +2,8 @@
 
 The client's conversation comes first, with system messages, history and images. What follows depends on who reads it: a
 language model gets results and subtask at the end of the last user message, where small models follow them best; a narrow
-engine gets the subtask alone as the last user message, because it reads nothing else.
+engine gets the subtask alone as the last user message, because it reads nothing else. A subtask that is the client's last
+message as it stands adds nothing: the conversation is sent as it is.
 """
 
 from __future__ import annotations
@@ -40,8 +41,17 @@ class StepPrompt:
         """Messages for a language model, or for a narrow engine (a worker declared `specialist`)."""
         return self._for_engine() if narrow else self._for_model()
 
+    def _is_the_task(self) -> bool:
+        """True: the step is the client's last message as it stands, so the conversation alone says it best."""
+        last = self.conversation[-1] if self.conversation else {}
+        content = last.get("content")
+        alone = not self.visible and not self.memory and last.get("role") == "user"
+        return alone and isinstance(content, str) and content.split() == self.subtask.split()
+
     def _for_model(self) -> list[dict[str, Any]]:
         messages = [dict(message) for message in self.conversation]
+        if self._is_the_task():
+            return messages
         known = self._known()
         text = f"{known}\n\nDo only this part now: {self.subtask}" if known else f"Do only this part now: {self.subtask}"
         if last_role(messages) != "user":
@@ -55,6 +65,8 @@ class StepPrompt:
 
     def _for_engine(self) -> list[dict[str, Any]]:
         messages = [dict(message) for message in self.conversation]
+        if self._is_the_task():
+            return messages
         if last_role(messages) != "assistant":
             # Between two user messages, because roles should alternate.
             known = self._known()

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_core.settings import cache_home
 from kubefugu_routing.backbone.digests import file_sha256
@@ -26,21 +28,23 @@ def convert(path: Path) -> Path:
     if (target / "config.json").is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Router and Conductor of a new stack start together with the same model: one converts, the other one waits.
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if not (target / "config.json").is_file():
+            _convert(path, digest, target)
+    return target
+
+
+def _convert(path: Path, digest: str, target: Path) -> None:
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".convert-"))
     try:
         _dequantise(path, aside)
         identity = {"id": path.name, "revision": digest}
         (aside / "kubefugu-backbone.json").write_text(json.dumps(identity), encoding="utf-8")
         aside.chmod(0o755)
-        try:
-            aside.rename(target)
-        except OSError:
-            # Another process finished the same conversion first; its copy is as good.
-            if not (target / "config.json").is_file():
-                raise
+        aside.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return target
 
 
 def _dequantise(path: Path, target: Path) -> None:

@@ -140,9 +140,11 @@ class _Decoder:
         if temperature == 0.0:
             chosen = scaled.argmax(dim=-1)
         else:
-            # Gumbel-max: one draw per row from the call's own generator.
-            uniform = torch.rand(scaled.shape, generator=self._random).clamp_(min=1e-20).to(scaled.device)
-            chosen = (scaled - torch.log(-torch.log(uniform))).argmax(dim=-1)
+            # Inverse of the cumulative distribution: one random number a row (noise for the whole vocabulary would cost as much
+            # as a small model's forward pass). Doubles, because 50,000 float32 additions lose the rare tokens.
+            reached = scaled.double().exp_().cumsum(dim=-1)
+            uniform = torch.rand((scaled.shape[0], 1), generator=self._random, dtype=torch.float64).to(scaled.device)
+            chosen = torch.searchsorted(reached, uniform * reached[:, -1:]).squeeze(-1).clamp_(max=scaled.shape[-1] - 1)
         return chosen, scaled.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
 
     def _results(self, ended: set[int]) -> list[list[Generated]]:

@@ -17,18 +17,23 @@ def conductor(
     backbone: Annotated[str, typer.Option("--backbone", help="Hub id, directory, GGUF file or a name of `kubefugu models`.")],
     out: Annotated[Path, typer.Option("--out", help="Run directory; the same arguments continue a run that was cut off.")],
     tasks: Annotated[
-        str, typer.Option("--tasks", help="pairs (two-part questions), default, field names, rg:NAME or question files.")
+        str,
+        typer.Option(
+            "--tasks",
+            help="pairs (two-part questions), mixed (and single ones), default, field names, rg:NAME or question files.",
+        ),
     ] = "pairs",
     workers: Workers = None,
     init: Annotated[Path | None, typer.Option("--init", help="Artifact to go on from (e.g. for --gamma).")] = None,
     questions: Annotated[int, typer.Option("--questions", min=4, help="Training questions.")] = 400,
     held_out: Annotated[int, typer.Option("--held-out", min=2, help="Held-out questions, measured before and after.")] = 100,
+    measure_sampled: Annotated[bool, typer.Option(help="Measure sampled plans too, not only greedy ones.")] = True,
     adapter: Annotated[str, typer.Option("--adapter", help="lora or full.")] = "lora",
     rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of the LoRA factors.")] = 16,
     layers: Annotated[int, typer.Option("--layers", min=0, help="LoRA on so many layers from the top; 0: all.")] = 0,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or bfloat16, of the frozen weights.")] = "float32",
     style: Annotated[
-        str, typer.Option("--style", help="compact or full: the planner's prompt, in training and serving.")
+        str, typer.Option("--style", help="compact, names or full: the planner's prompt, in training and serving.")
     ] = "compact",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, max=20, help="Most steps of a plan.")] = 5,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=16, help="Longest plan.")] = 160,
@@ -48,12 +53,17 @@ def conductor(
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Passes over each batch of plans.")] = 1,
     lr: Annotated[float, typer.Option("--lr", help="Learning rate of GRPO.")] = 1e-4,
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature of rollouts.")] = 1.0,
+    answer_tokens: Annotated[int, typer.Option("--answer-tokens", min=0, help="Longest reply in a rollout; 0: unbounded.")] = 0,
     cost_weight: Annotated[float, typer.Option("--cost-weight", min=0.0, help="Reward that one US dollar costs.")] = 0.0,
     call_weight: Annotated[float, typer.Option("--call-weight", min=0.0, help="Reward that one worker call costs.")] = 0.0,
     oversample: Annotated[
         int, typer.Option("--oversample", min=1, help="Sample so many times the questions, learn from the contested.")
     ] = 2,
     contested: Annotated[bool, typer.Option(help="Prefer questions whose last group disagreed.")] = True,
+    grpo_minutes: Annotated[
+        float,
+        typer.Option("--grpo-minutes", min=0.0, help="GRPO's last step is the one that ends after so long; 0: all steps."),
+    ] = 0.0,
     save_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")] = 5,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
     seed: Seed = 42,
@@ -64,9 +74,12 @@ def conductor(
     settings: dict[str, Any] = {
         name: value
         for name, value in locals().items()
-        if name not in ("pool", "out", "workers", "init", "device", "threads", "progress")
+        if name not in ("pool", "out", "workers", "init", "device", "threads", "progress", "grpo_minutes")
     }
-    _run(settings, pool=pool, out=out, workers=names(workers), init=init, device=device, threads=threads, progress=progress)
+    _run(
+        settings, pool=pool, out=out, workers=names(workers), init=init, device=device, threads=threads, progress=progress,
+        grpo_minutes=grpo_minutes,
+    )  # fmt: skip
 
 
 def _run(
@@ -79,6 +92,7 @@ def _run(
     device: str,
     threads: int,
     progress: str,
+    grpo_minutes: float,
 ) -> None:
     from pydantic import ValidationError
 
@@ -111,7 +125,7 @@ def _run(
             says = reporter(progress)
             artifact = ConductorRun(
                 config, live, run=run, reporter=says, stop=stop, workers=workers, init=init,
-                device=_device(device), threads=threads or None,
+                device=_device(device), threads=threads or None, grpo_minutes=grpo_minutes,
             ).execute()  # fmt: skip
     except RunStoppedError as stopped:
         print(f"kubefugu: {stopped.message}", file=sys.stderr)

@@ -24,6 +24,8 @@ class Comparison:
 
     tasks: str = pairs.NAME
     n: int = 100
+    baseline_n: int = 0
+    """Self-consistency and static plans get so many of the questions, the first ones; 0: all."""
     seed: int = 7
     max_tokens: int = 64
     """Longest answer of one call."""
@@ -54,13 +56,16 @@ class Evaluation:
         out: Path,
         reporter: Reporter,
         workers: Sequence[str] | None = None,
+        single_first: bool = False,
     ) -> None:
+        """`single_first`: workers and `fugu` before `fugu-ultra`, for a planner that is not ready yet; nothing else differs."""
         known = [spec.name for spec in pool.spec.workers if Role.SOLVER in spec.roles]
         self._comparison = comparison
         self._workers = list(workers) if workers else known
         self._general = [spec.name for spec in pool.spec.workers if not spec.specialist]
         self._reporter = reporter
         self._out = out
+        self._single_first = single_first
         tokens, seconds = comparison.max_tokens, comparison.timeout_s
         self._gateway = Gateway(url, [ULTRA, FUGU, *known], max_tokens=tokens, timeout_s=seconds)
         self._static = StaticPlans(pool, max_tokens=tokens, timeout_s=seconds)
@@ -74,10 +79,12 @@ class Evaluation:
         asked = questions(self._comparison)
         found: dict[str, list[Answer]] = {}
         try:
-            for model in (ULTRA, *self._workers, FUGU):
+            singles = (FUGU, *self._workers)
+            for model in (*singles, ULTRA) if self._single_first else (ULTRA, *singles):
                 found[model] = await self._method(model, asked, partial(self._gateway.answer, model))
                 self._report(found)
             order = sorted(self._workers, key=lambda name: -_accuracy(found[name]))
+            asked = asked[: self._comparison.baseline_n or len(asked)]
             await self._at_equal_spend(found, asked, order[0])
             general = [name for name in order if name in self._general][:2]
             for name, plan in static_plans(general[0], general[-1]).items():
@@ -91,7 +98,7 @@ class Evaluation:
 
     async def _at_equal_spend(self, found: dict[str, list[Answer]], asked: Sequence[Question], best: str) -> None:
         """Self-consistency of the best single worker, with the tokens that fugu-ultra took for the same question."""
-        budgets = {question.prompt: answer.tokens for question, answer in zip(asked, found[ULTRA], strict=True)}
+        budgets = {question.prompt: answer.tokens for question, answer in zip(asked, found[ULTRA], strict=False)}
         most = self._comparison.max_samples
         name = f"self-consistency {best}"
         found[name] = await self._method(
@@ -116,6 +123,8 @@ class Evaluation:
         return answers
 
     def _report(self, found: dict[str, list[Answer]]) -> dict[str, Any]:
+        if ULTRA not in found:
+            return {}
         result = compare(found, against=ULTRA)
         write_json(self._out, {"comparison": asdict(self._comparison), "methods": result})
         return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,14 @@ def latest(folder: Path) -> Path | None:
 
 
 class SafeCheckpoints(TrainerCallback):
-    """Writes markers, keeps the two newest checkpoints, ends the training at a step's end where `stop` is set."""
+    """Writes markers, keeps the two newest checkpoints, ends the training at a step's end: `stop` is set, or the time is up.
 
-    def __init__(self, folder: Path, stop: threading.Event, *, save_every: int) -> None:
+    `until` is a time of `time.monotonic`; None: no end but the last step.
+    """
+
+    def __init__(self, folder: Path, stop: threading.Event, *, save_every: int, until: float | None = None) -> None:
         self._folder = folder
+        self._until = until
         self._stop = stop
         self._save_every = save_every
 
@@ -43,7 +48,7 @@ class SafeCheckpoints(TrainerCallback):
         """Save where it is time; save and end where a signal came."""
         if state.global_step % self._save_every == 0 or state.global_step >= state.max_steps:
             control.should_save = True
-        if self._stop.is_set():
+        if self._stop.is_set() or (self._until is not None and time.monotonic() >= self._until):
             control.should_save = True
             control.should_training_stop = True
         return control

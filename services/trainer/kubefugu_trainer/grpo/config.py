@@ -17,11 +17,13 @@ class ConductorConfig(BaseModel):
     backbone: str
     """Hub id, directory, GGUF file or a name of `kubefugu models`."""
     tasks: str = "pairs"
-    """`pairs`, or task sets as `kubefugu outcomes collect` takes them."""
+    """`pairs`, `mixed` (pairs and single questions), or task sets as `kubefugu outcomes collect` takes them."""
     questions: int = Field(default=400, ge=4)
     """Training questions."""
     held_out: int = Field(default=100, ge=2)
     """Held-out questions of the evaluation before and after."""
+    measure_sampled: bool = True
+    """Held-out plans are written at the rollouts' temperature too, not only greedily, as they are served."""
     seed: int = 42
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the frozen weights; what is trained is float32."""
@@ -71,6 +73,8 @@ class ConductorConfig(BaseModel):
     """Learning rate of GRPO, cosine to 0."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of rollouts."""
+    answer_tokens: int = Field(default=0, ge=0)
+    """Longest reply of a worker in a rollout; 0: as long as it likes."""
     cost_weight: float = Field(default=0.0, ge=0)
     """Reward that one US dollar of worker calls costs."""
     call_weight: float = Field(default=0.0, ge=0)

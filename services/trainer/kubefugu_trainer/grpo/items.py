@@ -12,7 +12,7 @@ from kubefugu_coordination.workflow.planner_prompt import PromptStyle, planner_m
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import Role, WorkerPool
 from kubefugu_trainer.grpo.config import ConductorConfig
-from kubefugu_trainer.tasks import pairs, sets
+from kubefugu_trainer.tasks import mixed, pairs, sets
 from kubefugu_trainer.tasks.question import Question
 from kubefugu_trainer.tasks.sets import SplitQuestion
 
@@ -85,6 +85,8 @@ def _questions(config: ConductorConfig, *, split: str, n: int) -> list[SplitQues
     seed = config.seed + (1 if split == "warm" else 0)
     if config.tasks == pairs.NAME:
         return pairs.build_pairs(n=n, seed=seed, split=side)
+    if config.tasks == mixed.NAME:
+        return mixed.build_mixed(n=n, seed=seed, split=side)
     return sets.build(config.tasks, n=n, seed=seed + (2 if side == "test" else 0), split=side)
 
 
@@ -92,8 +94,9 @@ def _subset(
     question: Question, workers: Sequence[OfferedWorker], config: ConductorConfig, rng: np.random.Generator
 ) -> list[OfferedWorker]:
     fields = set(question.field.split("+"))
-    meant = [worker for worker in workers if worker.name in fields]
-    others = [worker for worker in workers if worker.name not in fields]
+    # A field that no worker is named after is the general workers'.
+    meant = [worker for worker in workers if worker.name in fields] or [worker for worker in workers if not worker.narrow]
+    others = [worker for worker in workers if worker not in meant]
     least, most = min(config.least_workers, len(workers)), min(config.most_workers, len(workers))
     count = max(len(meant), int(rng.integers(least, most + 1)))
     drawn = rng.permutation(len(others))[: count - len(meant)]

@@ -28,6 +28,7 @@ from kubefugu_trainer.grpo.checkpoints import Progress, SafeCheckpoints, latest
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.contested import ContestedOrder
 from kubefugu_trainer.grpo.items import Item
+from kubefugu_trainer.grpo.logprobs import plan_logprobs
 from kubefugu_trainer.grpo.reward import most_contested, task_reward, training_reward, zero_variance
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.grpo.warm import quiet, third_parties_quiet
@@ -57,6 +58,29 @@ class EpochRepeatSampler(RepeatSampler):
 
 
 class _Trainer(GRPOTrainer):
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **_: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """TRL's, with each prompt computed once for its group: prompts are longer than plans, and equal within a group."""
+        size = batch_size or len(input_ids)
+        parts = [
+            plan_logprobs(
+                model,
+                input_ids[start : start + size],
+                attention_mask[start : start + size],
+                completion=logits_to_keep,
+                temperature=self.temperature,
+            )
+            for start in range(0, len(input_ids), size)
+        ]
+        return torch.cat([logprobs for logprobs, _ in parts]), torch.cat([entropies for _, entropies in parts]), None
+
     def _get_train_sampler(self, dataset: Any = None) -> EpochRepeatSampler:
         args: Any = self.args
         return EpochRepeatSampler(
@@ -171,10 +195,14 @@ def train_grpo(
     reporter: Reporter,
     record: Callable[[dict[str, Any]], None],
     use_cpu: bool,
+    until: float | None = None,
 ) -> bool:
-    """Train in place; True where it came to its end, False where it was stopped (the next call goes on exactly there)."""
+    """Train in place; True where it came to its end, False where it was stopped (the next call goes on exactly there).
+
+    `until`, a time of `time.monotonic`, makes the first step that ends after it the last one.
+    """
     with third_parties_quiet():
-        return _train(base, model, items, config, folder, run_plans, stop, reporter, record, use_cpu)
+        return _train(base, model, items, config, folder, run_plans, stop, reporter, record, use_cpu, until)
 
 
 def _train(
@@ -188,6 +216,7 @@ def _train(
     reporter: Reporter,
     record: Callable[[dict[str, Any]], None],
     use_cpu: bool,
+    until: float | None,
 ) -> bool:
     args = _arguments(config, folder, use_cpu=use_cpu)
     order = ContestedOrder(len(items), group=config.group, seed=config.seed, contested=config.contested)
@@ -203,7 +232,7 @@ def _train(
         rollout_func=Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record),
         callbacks=[
             order.saver(folder),
-            SafeCheckpoints(folder, stop, save_every=config.save_every),
+            SafeCheckpoints(folder, stop, save_every=config.save_every, until=until),
             Progress("grpo", reporter, record),
         ],
     )

@@ -43,10 +43,11 @@ def measure(
     run_plans: Callable[[Sequence[Item], Sequence[str]], list[Rollout]],
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """Greedy and sampled plans of a model on held-out items, with every item's outcome."""
-    reporter.start(name, total=2)
+    """Greedy (and sampled) plans of a model on held-out items, with every item's outcome."""
+    kinds = (("greedy", 0.0), ("sampled", config.temperature))[: 1 + config.measure_sampled]
+    reporter.start(name, total=len(kinds))
     result: dict[str, Any] = {"name": name, "n": len(items)}
-    for kind, temperature in (("greedy", 0.0), ("sampled", config.temperature)):
+    for kind, temperature in kinds:
         texts = plan_texts(base, model, items, config=config, temperature=temperature, seed=config.seed)
         rollouts = run_plans(items, texts)
         result[kind] = summary(rollouts) | {

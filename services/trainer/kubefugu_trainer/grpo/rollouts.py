@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -117,7 +117,7 @@ class _Done:
             self.answer = str(orjson.loads(event.completion_json)["choices"][0]["message"].get("content") or "")
 
 
-def _job(item: Item) -> Job:
+def _job(item: Item, answer_tokens: int) -> Job:
     allowed = [name for name in item.names if name not in (JOIN_WORKER, SELF_WORKER)]
     body: dict[str, Any] = {
         "model": "fugu-ultra",
@@ -125,6 +125,8 @@ def _job(item: Item) -> Job:
         "temperature": 0,
         "kubefugu": {"allow": allowed, "max_steps": item.max_steps},
     }
+    if answer_tokens:
+        body["max_tokens"] = answer_tokens
     if SELF_WORKER in item.names:
         body["reasoning_effort"] = "high"  # what lets a workflow recurse
     raw = orjson.dumps(body)
@@ -142,14 +144,20 @@ class PlanRunner:
         keys: KeySource | None = None,
         timeout_s: float = 120.0,
         below: Below | None = None,
+        answer_tokens: int = 0,
     ) -> None:
         self._below = below
+        self._answer_tokens = answer_tokens
+        self._settings = replace(_SETTINGS, step_max_tokens=answer_tokens)
         self._clock = SystemClock()
         self._workers = WorkerSet(pool, retry=_PATIENT, cache=cache, keys=keys)
         self._timeout_s = timeout_s
 
     async def run_all(self, items: Sequence[Item], texts: Sequence[str], *, at_once: int = 8) -> list[Rollout]:
-        """One rollout for each text, in order. Raises UnavailableError where the pool cannot be reached."""
+        """One rollout for each text, in order; equal plans of an item run once.
+
+        Raises UnavailableError where the pool cannot be reached.
+        """
         limit = asyncio.Semaphore(at_once)
 
         async def bounded(item: Item, text: str) -> Rollout:
@@ -158,10 +166,11 @@ class PlanRunner:
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(bounded(item, text)) for item, text in zip(items, texts, strict=True)]
+                owners = {(item.number, text): item for item, text in zip(items, texts, strict=True)}
+                tasks = {key: group.create_task(bounded(item, key[1])) for key, item in owners.items()}
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return [tasks[item.number, text].result() for item, text in zip(items, texts, strict=True)]
 
     async def run(self, item: Item, text: str) -> Rollout:
         """Read and execute one plan."""
@@ -195,9 +204,9 @@ class PlanRunner:
 
     async def _execute(self, item: Item, plan: Plan) -> _Done:
         run = WorkflowRun(
-            _job(item),
+            _job(item, self._answer_tokens),
             pool=self._workers.snapshot(),
-            parts=WorkflowParts(planner=GivenPlan(plan, self._below), router=NoRouter(), settings=_SETTINGS),
+            parts=WorkflowParts(planner=GivenPlan(plan, self._below), router=NoRouter(), settings=self._settings),
             deadline=Deadline.after(self._timeout_s, self._clock),
         )
         done = _Done()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,11 +35,11 @@ _Result = TypeVar("_Result")
 class LivePool:
     """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
 
-    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, below: Below | None = None) -> None:
+    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, below: Below | None = None, answer_tokens: int = 0) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
-        self._runner = self._wait(_make(pool, cache, below))
+        self._runner = self._wait(_make(pool, cache, below, answer_tokens))
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -55,8 +56,8 @@ class LivePool:
         self._loop.close()
 
 
-async def _make(pool: WorkerPool, cache: FileReplyCache, below: Below | None) -> PlanRunner:
-    return PlanRunner(pool, cache=cache, below=below)
+async def _make(pool: WorkerPool, cache: FileReplyCache, below: Below | None, answer_tokens: int) -> PlanRunner:
+    return PlanRunner(pool, cache=cache, below=below, answer_tokens=answer_tokens)
 
 
 class ConductorRun:
@@ -74,13 +75,16 @@ class ConductorRun:
         init: Path | None = None,
         device: str = "cpu",
         threads: int | None = None,
+        grpo_minutes: float = 0.0,
     ) -> None:
         self._config = config
+        self._grpo_minutes = grpo_minutes
         self._pool = pool
         self._run = run
         self._reporter = reporter
         self._stop = stop
         self._workers = offered(pool, workers)
+        self._models = {spec.name: spec.model for spec in pool.spec.workers}
         self._init = init
         self._device = device
         self._threads = threads
@@ -91,7 +95,9 @@ class ConductorRun:
         if self._init is not None:
             load_tensors(model, self._init, self._config)
         cache = FileReplyCache(self._run.path / "replies.jsonl")
-        live = LivePool(self._pool, cache, below=PlansBelow(base, model, self._config))
+        live = LivePool(
+            self._pool, cache, below=PlansBelow(base, model, self._config), answer_tokens=self._config.answer_tokens
+        )
         try:
             before = self._warm(base, model, live)
             self._grpo(base, model, live)
@@ -149,6 +155,7 @@ class ConductorRun:
             reporter=self._reporter,
             record=self._run.metrics.append,
             use_cpu=self._device == "cpu",
+            until=time.monotonic() + 60 * self._grpo_minutes if self._grpo_minutes else None,
         )
         if not ended:
             raise RunStoppedError("GRPO was stopped; the same command goes on from its checkpoint.")
@@ -165,10 +172,14 @@ class ConductorRun:
         write_json(file, result)
         return result
 
+    def _longest_prompt(self, base: CausalModel) -> int:
+        items = build_items(self._config, self._workers, split="train", n=self._config.questions)
+        return max(len(base.encode_chat(item.messages())) for item in items)
+
     def _finish(self, base: CausalModel, model: Any, before: dict[str, Any], after: dict[str, Any]) -> Path:
         from kubefugu_trainer.grpo.plots import write_plots
 
-        config, kinds = self._config, ("greedy", "sampled")
+        config, kinds = self._config, ("greedy", "sampled")[: 1 + self._config.measure_sampled]
         figures = ("valid", "reward", "right", "steps", "calls", "lossy")
         metrics: dict[str, Any] = {
             kind: {
@@ -181,7 +192,13 @@ class ConductorRun:
         records = self._run.metrics.read()
         flat = [record["zero_variance"] for record in records if record["stage"] == "rollouts"]
         metrics["zero_variance_groups"] = {"mean": sum(flat) / len(flat), "steps": len(flat)} if flat else {"steps": 0}
-        training = {"algorithm": "grpo", **config.model_dump(mode="json", exclude={"backbone"})}
+        training = {
+            "algorithm": "grpo",
+            "steps_done": len({record["step"] for record in records if record["stage"] == "rollouts"}),
+            "workers": [[worker.name, self._models[worker.name]] for worker in self._workers],
+            "longest_prompt_tokens": self._longest_prompt(base),
+            **config.model_dump(mode="json", exclude={"backbone"}),
+        }
         artifact = self._run.artifact
         digest = write_artifact(artifact, model, base, config, training=training, metrics=metrics)
         write_plots(self._run.path / "plots", records)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kubefugu_coordination.workflow.plan import JOIN_WORKER, Plan, Step, render_lists
+from kubefugu_coordination.workflow.plan import JOIN_WORKER, Plan, Step
+from kubefugu_coordination.workflow.planner_prompt import plan_text
 from kubefugu_trainer.grpo.items import Item
 
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
@@ -55,7 +56,7 @@ def _cut(task: str, rng: np.random.Generator) -> list[str]:
 
 def warm_text(item: Item, rng: np.random.Generator) -> str:
     """The canonical text of a random plan."""
-    return render_lists(random_plan(item, rng), {name: number for number, name in enumerate(item.names)})
+    return plan_text(random_plan(item, rng), item.workers, style=item.style)
 
 
 def warm_texts(items: Sequence[Item], seed: int) -> list[str]:

@@ -126,7 +126,7 @@ def build_pairs(*, n: int, seed: int, split: str) -> list[SplitQuestion]:
         phrasing = Phrasing.FRESH if split == "test" and number % 2 else Phrasing.SEEN
         for _ in range(_TRIES):
             question = _draw(rng, phrasing)
-            if question.prompt not in drawn and _side(question.prompt) == split:
+            if question.prompt not in drawn and side(question.prompt) == split:
                 break
         else:
             raise DataError(f"There are no {n} different two-part questions.", field="n")
@@ -136,6 +136,6 @@ def build_pairs(*, n: int, seed: int, split: str) -> list[SplitQuestion]:
     return rows
 
 
-def _side(prompt: str) -> str:
+def side(prompt: str) -> str:
     """Which split a text belongs to, by its content alone: so no draw of any seed puts it on the other side."""
     return "test" if sum(prompt.encode()) % 4 == 0 else "train"

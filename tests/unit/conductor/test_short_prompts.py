@@ -1,0 +1,41 @@
+"""The prompts of trained planners, and the text that they shall write."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker
+from kubefugu_coordination.workflow.plan import Plan, Step
+from kubefugu_coordination.workflow.planner_prompt import PromptStyle, plan_text, planner_messages
+from kubefugu_coordination.workflow.validate import read_plan
+
+WORKERS = (OfferedWorker("geo", "Facts about countries (GeoNames): capitals."), OfferedWorker("units", "Conversion."), JOIN)
+PLAN = Plan((Step("geo", 'Capital of "Peru" [x]?'), Step("units", "5 miles in km?"), Step("@join", "Both.", (0, 1))))
+TASK = [{"role": "user", "content": "Capital of Peru? 5 miles in km?"}]
+
+
+@pytest.mark.parametrize("style", [PromptStyle.COMPACT, PromptStyle.NAMES])
+def test_the_text_of_a_plan_is_read_back_without_a_note(style: PromptStyle) -> None:
+    text = plan_text(PLAN, WORKERS, style=style)
+    reading = read_plan(text, workers=[worker.name for worker in WORKERS])
+    assert (reading.plan, reading.diagnoses) == (PLAN, ())
+    assert ('"geo"' in text) is (style is PromptStyle.NAMES)
+
+
+def test_a_trained_planner_is_told_the_last_question_alone() -> None:
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi"},
+    ]
+    alone = planner_messages(TASK, workers=WORKERS, style=PromptStyle.NAMES)
+    assert planner_messages([*talk, *TASK], workers=WORKERS, style=PromptStyle.NAMES) == alone
+    assert "Be brief." in planner_messages([*talk, *TASK], workers=WORKERS)[-1]["content"]
+
+
+def test_names_stand_without_numbers_where_they_are_to_be_written() -> None:
+    named = planner_messages(TASK, workers=WORKERS, style=PromptStyle.NAMES)
+    numbered = planner_messages(TASK, workers=WORKERS, style=PromptStyle.COMPACT)
+    assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in named[1]["content"]
+    assert "\n0: geo - Facts about countries\n" in numbered[1]["content"]
+    assert all(TASK[0]["content"] in asked[1]["content"] for asked in (named, numbered))
