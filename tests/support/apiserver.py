@@ -31,6 +31,9 @@ from kubefugu_operators.cluster.client import HttpApi
 from support.paths import REPO
 
 TOKEN = "admin-token-of-a-test"
+OPERATOR = "operator"
+"""User of the kubeconfig that operators under test are given; nobody else has its token."""
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
 def assets() -> Path:
@@ -91,11 +94,10 @@ class ApiServer:
         """A client with admin rights; close it."""
         return HttpApi(self.configuration(), user_agent="test-admin")
 
-    def writes(self, *, user_agent: str) -> list[dict[str, Any]]:
-        """Audit events of writes whose user agent begins so."""
+    def writes(self, *, user: str = OPERATOR) -> list[dict[str, Any]]:
+        """Audit events of a user's writes: create, update, patch, delete. The log holds nothing but writes."""
         events = [json.loads(line) for line in self.audit_log.read_text().splitlines() if line.endswith("}")]
-        verbs = {"create", "update", "patch", "delete", "deletecollection"}
-        return [event for event in events if event["verb"] in verbs and event.get("userAgent", "").startswith(user_agent)]
+        return [event for event in events if event["verb"] in _WRITES and event["user"]["username"] == user]
 
 
 def _keys(folder: Path) -> None:
@@ -104,11 +106,11 @@ def _keys(folder: Path) -> None:
         ["openssl", "rsa", "-in", str(folder / "sa.key"), "-pubout", "-out", str(folder / "sa.pub")],
     ):
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-    (folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
-    (folder / "audit.yaml").write_text(
-        yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-                        "rules": [{"level": "Metadata"}]})
-    )  # fmt: skip
+    users = [f'{TOKEN},admin,admin,"system:masters"', f'{OPERATOR}-token,{OPERATOR},{OPERATOR},"system:masters"']
+    (folder / "tokens.csv").write_text("\n".join(users) + "\n")
+    rules = [{"level": "None", "verbs": ["get", "list", "watch"]}, {"level": "Metadata"}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    (folder / "audit.yaml").write_text(yaml.safe_dump(policy))
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -176,8 +178,8 @@ def _kubeconfig(url: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1", "kind": "Config", "current-context": "test",
         "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "admin", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin", "namespace": "default"}}],
+        "users": [{"name": OPERATOR, "user": {"token": f"{OPERATOR}-token"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": OPERATOR, "namespace": "default"}}],
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -152,6 +153,28 @@ class Cluster:
         ]
         return "\n".join(parts)
 
+    @contextmanager
+    def watching(self, kind: str, name: str, path: str) -> Iterator[list[str]]:
+        """Every value that a field of an object has while the block runs, each once in a row, by kubectl's own watch."""
+        seen: list[str] = []
+        command = ["kubectl", "-n", self.namespace, "get", kind, name, "--watch", "-o", f'jsonpath={{{path}}}{{"\\n"}}']
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True, env=self._env()
+        ) as watch:
+
+            def read() -> None:
+                for line in watch.stdout or ():
+                    if not seen or seen[-1] != line.strip():
+                        seen.append(line.strip())
+
+            reader = threading.Thread(target=read, daemon=True)
+            reader.start()
+            try:
+                yield seen
+            finally:
+                watch.terminate()
+                reader.join(timeout=10)
+
     def say(self, text: str) -> None:
         """A line with the time since the start."""
         print(f"[{time.monotonic() - self.started:6.1f} s] {text}", flush=True)
@@ -188,7 +211,12 @@ def build_images() -> None:
             command = [str(RIG / "image"), "build", image.tag, str(image.context), dockerfile, *image.arguments]
         else:
             command = ["docker", "build", "-t", image.tag, "-f", dockerfile, *image.arguments, str(image.context)]
-        run(["nice", "-n", "10", *command], timeout_s=3600)
+        try:
+            run(command, timeout_s=3600)
+        except AssertionError as failed:
+            # Most often a package index that did not answer; what is wrong for good fails again.
+            print(f"[build] {image.name}: once more after {str(failed)[-300:]}", flush=True)
+            run(command, timeout_s=3600)
         print(f"[build] {image.name}: {time.monotonic() - started:.0f} s", flush=True)
     print(f"[build] all images: {time.monotonic() - begun:.0f} s", flush=True)
 
@@ -207,15 +235,15 @@ def load_images() -> None:
         run([str(RIG / "cluster"), "load", str(bases / f"{name}.tar")])
     built, there = _built(), _on_node()
     for image in wanted:
-        archive = WORK / f"{image.name}-{built[image.tag]}.tar"
-        if not archive.is_file():
-            for old in WORK.glob(f"{image.name}-*.tar"):
-                old.unlink()
+        stamp, archive = WORK / f"{image.name}.loaded", WORK / f"{image.name}.tar"
+        if stamp.is_file() and stamp.read_text() == f"{built[image.tag]} {there.get(image.tag)}":
+            continue
+        try:
             run([str(RIG / "image"), "save", image.tag, str(archive)], timeout_s=900)
-        stamp = archive.with_suffix(".loaded")
-        if not stamp.is_file() or stamp.read_text() != there.get(image.tag):
             run([str(RIG / "cluster"), "load", str(archive)], timeout_s=900)
-            stamp.write_text(_on_node()[image.tag])
+        finally:
+            archive.unlink(missing_ok=True)  # together they are 6 GB
+        stamp.write_text(f"{built[image.tag]} {_on_node()[image.tag]}")
 
 
 def _built() -> dict[str, str]:

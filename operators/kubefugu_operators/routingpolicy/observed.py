@@ -80,5 +80,5 @@ class PolicyObserved:
     routers: Mapping[str, RouterView] = field(default_factory=dict)
     """Answers by pod name; pods that have not been asked yet are missing."""
     unanswered: bool = False
-    """No router has answered since this operator began to ask."""
+    """No router, or no executor, has answered since this operator began to ask."""
     counters: ExecutorCounts = field(default_factory=dict)

@@ -56,12 +56,12 @@ class RoutingPolicyReconciler:
             children={ref_of(found): found for found in maps},
             router_pods=tuple(routers),
             routers={pod: view for pod, view in self._routers.answers(ref).items() if pod in alive},
-            unanswered=self._routers.unanswered(ref),
+            unanswered=self._routers.unanswered(ref) or self._executors.unanswered(ref),
             counters={pod: view.counts for pod, view in counted.items() if view.counts is not None},
         )
 
     def decide(self, observed: PolicyObserved, refusals: Refusals) -> Plan:
-        """Pure. After a restart, what the status says stands until the first routers answer."""
+        """Pure. After a restart, what the status says stands until the first routers and executors have answered."""
         if observed.unanswered and is_told(observed.body):
             return Plan()
         return reconcile(observed, refusals, self._settings)

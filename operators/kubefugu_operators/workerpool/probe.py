@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class WorkerProber:
         except TimeoutError:
             return Probe(Health.UNREACHABLE, message=f"no answer from {url} in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Probe(Health.UNREACHABLE, message=f"{url}: {error or type(error).__name__}")
+            return Probe(Health.UNREACHABLE, message=f"{url}: {_why(error)}")
         latency_ms = (time.perf_counter() - started) * 1000
         if status in (401, 403):
             return Probe(Health.KEY_REFUSED, latency_ms, f"{url} answered {status}")
@@ -47,6 +48,19 @@ class WorkerProber:
         if status < 400 or status == _BUSY or status in _NOT_THERE:
             return Probe(Health.OK, latency_ms)
         return Probe(Health.FAILING, latency_ms, f"{url} answered {status}")
+
+
+def _why(error: Exception) -> str:
+    """The cause in words that stay the same while the cause does: resolvers word one outage differently each time."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {error.host} can't be resolved"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"TLS: {error}"
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):
+        return "the connection was closed without an answer"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def changed(before: Probe | None, now: Probe) -> bool:

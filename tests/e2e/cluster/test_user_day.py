@@ -113,29 +113,23 @@ def second_head_rolls_out_under_load(cluster: Cluster, first: str) -> str:
     """An evolution run: its version goes through the canary steps while requests come in, and none is lost."""
     load = Load(cluster)
     load.start()
-    steps: list[str] = []
-
-    def promoted(version: str) -> Any:
-        status = cluster.get("routingpolicy", "main").get("status") or {}
-        stage = status.get("canary", "")
-        if stage and (not steps or steps[-1] != stage):
-            steps.append(stage)
-            cluster.show("routingpolicies")
-        return active(cluster, version)
-
-    version = train(cluster, "second", "evolution.yaml", SEED=7, ITERATIONS=30)
-    assert version != first
-    progress = cluster.get("trainingrun", "second")["status"]["progress"]
-    assert (progress["step"], progress["totalSteps"]) == (30, 30)
-    status = cluster.until(f"{version} was promoted", lambda: promoted(version), timeout_s=180, every_s=0.5)
+    with cluster.watching("routingpolicy", "main", ".status.canary") as steps:
+        version = train(cluster, "second", "evolution.yaml", SEED=7, ITERATIONS=30)
+        assert version != first
+        progress = cluster.get("trainingrun", "second")["status"]["progress"]
+        assert (progress["step"], progress["totalSteps"]) == (30, 30)
+        cluster.show("routingpolicies")
+        status = cluster.until(f"{version} was promoted", lambda: active(cluster, version), timeout_s=180)
+        cluster.until("the watch has seen the end", lambda: "60%" in " ".join(steps) and steps[-1] == "", timeout_s=30)
+    cluster.show("routingpolicies")
     answers = load.end()
     failed = [answer for answer in answers if "error" in answer]
     assert not failed, failed[:3]
     by_version = Counter(answer["policy-version"] for answer in answers)
-    cluster.say(f"{len(answers)} answers under load, none failed: {dict(by_version)}")
+    cluster.say(f"{len(answers)} answers under load, none failed: {dict(by_version)}; canary {steps}")
     assert by_version[first]
     assert by_version[version]
-    assert [step.split()[-1] for step in steps if not step.endswith(" 0%")] == ["30%", "60%"]
+    assert [step for step in steps if step and not step.endswith(" 0%")] == [f"{version} 30%", f"{version} 60%"]
     assert status["previous"] == first
     left = cluster.kubectl("get", "deployments", "-l", "kubefugu.dev/run=second", "-o", "name")
     assert left.strip() == "", "evaluators must go with their run"

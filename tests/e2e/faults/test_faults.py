@@ -176,6 +176,44 @@ def test_wrong_secret(cluster: Cluster) -> None:
         works(cluster)
 
 
+DOOR = """
+import http.server
+class Door(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.path == "/health" or self.headers.get("Authorization") == "Bearer right"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+http.server.ThreadingHTTPServer(("", 8000), Door).serve_forever()
+"""
+
+
+def test_wrong_key(cluster: Cluster) -> None:
+    import yaml
+
+    with fault(cluster, "a worker's key that its endpoint refuses, then the right one put into the Secret") as told:
+        cluster.kubectl("create", "secret", "generic", "door-key", "--from-literal=token=wrong")
+        body = yaml.safe_load((MANIFESTS / "pool.yaml").read_text())
+        door = {"image": "docker.io/library/kubefugu-client:dev", "command": ["python", "-c", DOOR]}
+        auth = {"secretKeyRef": {"name": "door-key", "key": "token"}}
+        body["spec"]["workers"].append({"name": "door", "model": "door", "managed": door, "auth": auth})
+        cluster.apply(json.dumps(body))
+        seen = cluster.until(
+            "the pool tells it",
+            lambda: (
+                (found := cluster.condition("workerpool", "default", "WorkersHealthy")).get("reason") == "KeyRefused" and found
+            ),
+            timeout_s=120,
+        )
+        told.append(f"WorkersHealthy {seen['status']} {seen['reason']}")
+        (answer,) = ask(cluster, UNITS)
+        assert answer.get("worker") == "units", answer
+        cluster.kubectl("patch", "secret", "door-key", "-p", '{"stringData":{"token":"right"}}')
+        works(cluster)
+        cluster.apply((MANIFESTS / "pool.yaml").read_text())
+        cluster.kubectl("delete", "secret", "door-key")
+        works(cluster)
+
+
 def test_artifact_with_a_wrong_checksum(cluster: Cluster) -> None:
     with fault(cluster, "a version whose artifact has another checksum") as told:
         serving = cluster.get("routingpolicy", "main")["status"]["active"]

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,8 +16,8 @@ import pytest_asyncio
 from aiohttp import web
 from support.apiserver import ApiServer, free_port
 from support.manifests import routing_policy, training_run, worker_pool
+from support.played import pod, set_status, two_routers
 
-from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu.trainer.v1 import trainer_pb2_grpc
 from kubefugu_core.rpc import RpcServer
 from kubefugu_operators.cluster.client import HttpApi
@@ -122,28 +121,6 @@ def secret(namespace: str, value: str) -> Body:
     }
 
 
-def pod(namespace: str, name: str, labels: dict[str, str], *, spec: Body | None = None) -> Body:
-    container = {"name": "c", "image": "i"}
-    labels = {"app.kubernetes.io/name": "kubefugu", **labels}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": spec or {"containers": [container]},
-    }
-
-
-async def set_status(api: HttpApi, kind: str, namespace: str, name: str, status: Body) -> None:
-    """What kubelet and controllers write."""
-    group = {"Pod": "/api/v1", "Job": "/apis/batch/v1", "Deployment": "/apis/apps/v1"}[kind]
-    path = f"{group}/namespaces/{namespace}/{kind.lower()}s/{name}/status"
-    await api.request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
-
-
-async def put_annotation(api: HttpApi, ref: Ref, key: str, value: str) -> None:
-    await api.annotate(ref, {key: value})
-
-
 async def test_pool_lives_in_a_real_api_server(server: ApiServer, api: HttpApi, namespace: str, worker_url: str) -> None:
     """Config, keys, probes, drift, rotation; and a second pass sends no write at all."""
     ref = Ref("WorkerPool", namespace, "pool")
@@ -200,7 +177,7 @@ async def quiet(server: ApiServer, namespace: str) -> None:
     """Waits until the operator's writes stop, then sees three resyncs of a second pass without one."""
 
     def count() -> int:
-        found = server.writes(user_agent="kubefugu-operator")
+        found = server.writes()
         return sum(1 for event in found if f"/namespaces/{namespace}/" in event["requestURI"])
 
     deadline = time.monotonic() + 30
@@ -210,46 +187,6 @@ async def quiet(server: ApiServer, namespace: str) -> None:
         if count() != before:
             before, since = count(), time.monotonic()
         assert time.monotonic() < deadline, "the operator keeps writing"
-
-
-class Router(router_pb2_grpc.RouterAdminServiceServicer):
-    """Serves whatever the stored set declares, as a router with the mounted folder does."""
-
-    def __init__(self, api: HttpApi, namespace: str) -> None:
-        self._api = api
-        self._namespace = namespace
-
-    async def GetPolicies(self, request: Any, context: Any) -> router_pb2.GetPoliciesResponse:
-        """See the proto."""
-        stored = await self._api.get(Ref("ConfigMap", self._namespace, "main-policyset"))
-        if stored is None:
-            return router_pb2.GetPoliciesResponse()
-        document = json.loads(stored["data"]["policy-set.json"])
-        states = {document["active"]: router_pb2.POLICY_STATE_ACTIVE}
-        states |= dict.fromkeys(document.get("shadow", ()), router_pb2.POLICY_STATE_SHADOW)
-        if "canary" in document:
-            states[document["canary"]["version"]] = router_pb2.POLICY_STATE_CANARY
-        policies = [router_pb2.PolicyStatus(version=version, state=state) for version, state in states.items()]
-        return router_pb2.GetPoliciesResponse(policies=policies, serving_generation=document["generation"])
-
-
-@contextlib.asynccontextmanager
-async def two_routers(api: HttpApi, namespace: str) -> AsyncIterator[None]:
-    """Two router pods on two loopback addresses."""
-    servers = []
-    for number, ip in enumerate(("127.0.0.2", "127.0.0.3")):
-        rpc = RpcServer(f"{ip}:{ROUTER_PORT}", services=[])
-        router_pb2_grpc.add_RouterAdminServiceServicer_to_server(Router(api, namespace), rpc.grpc)
-        await rpc.start()
-        servers.append(rpc)
-        labels = {"kubefugu.dev/routing-policy": "main", "app.kubernetes.io/component": "router"}
-        await api.create(pod(namespace, f"router-{number}", labels))
-        await set_status(api, "Pod", namespace, f"router-{number}", {"phase": "Running", "podIP": ip})
-    try:
-        yield
-    finally:
-        for rpc in servers:
-            await rpc.stop(0)
 
 
 async def play_job(api: HttpApi, namespace: str, run_name: str) -> Body:
@@ -287,7 +224,7 @@ async def test_run_from_manifest_to_every_router(server: ApiServer, api: HttpApi
         reason="Trained", artifact_uri=artifact.as_uri(), artifact_sha256=sha256, score=0.7, baseline=0.6, gain=0.1,
         gain_low=0.05, gain_high=0.15, items=90,
     )  # fmt: skip
-    async with two_routers(api, namespace):
+    async with two_routers(api, namespace, ROUTER_PORT):
         async with operating(server, namespace):
             await api.create(in_namespace(training_run(), namespace))
             await until(has(api, run_ref, "Succeeded", "Unknown", "PoolNotFound"))

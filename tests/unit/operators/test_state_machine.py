@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -70,6 +70,9 @@ def edit_object(ref: Ref, change: Any) -> Any:
 
 class OperatorMachine(RuleBasedStateMachine):
     """What users and fate do."""
+
+    sequences: ClassVar[int] = 0
+    """Sequences that came to their end, both worlds compared."""
 
     @initialize()
     def begin(self) -> None:
@@ -174,6 +177,7 @@ class OperatorMachine(RuleBasedStateMachine):
         self.pair.tried.now = self.pair.calm.now = max(self.pair.tried.now, self.pair.calm.now)
         asyncio.run(self.pair.calm.settle())
         assert picture(self.pair.tried) == picture(self.pair.calm)
+        OperatorMachine.sequences += 1
 
 
 def picture(world: World) -> dict[str, Any]:
@@ -217,6 +221,7 @@ def _without_times(value: Any) -> Any:
 
 
 def _run(examples: int, steps: int) -> None:
+    OperatorMachine.sequences = 0
     run_state_machine_as_test(
         OperatorMachine,
         settings=settings(
@@ -227,6 +232,7 @@ def _run(examples: int, steps: int) -> None:
             print_blob=True,
         ),
     )
+    assert OperatorMachine.sequences >= examples
 
 
 def test_fixed_point() -> None:

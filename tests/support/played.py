@@ -1,0 +1,103 @@
+"""What else acts in a cluster, played against a real API server: pods, kubelets' status, routers and executors by gRPC."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
+from kubefugu.router.v1 import router_pb2, router_pb2_grpc
+from kubefugu_core.rpc import RpcServer
+from kubefugu_operators.cluster.client import HttpApi
+from kubefugu_operators.cluster.objects import Body, Ref
+
+_GROUPS = {"Pod": "/api/v1", "Job": "/apis/batch/v1", "Deployment": "/apis/apps/v1"}
+
+
+def pod(namespace: str, name: str, labels: dict[str, str], *, spec: Body | None = None) -> Body:
+    """A pod of ours."""
+    container = {"name": "c", "image": "i"}
+    labels = {"app.kubernetes.io/name": "kubefugu", **labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": spec or {"containers": [container]},
+    }
+
+
+async def set_status(api: HttpApi, kind: str, namespace: str, name: str, status: Body) -> None:
+    """What kubelet and controllers write."""
+    path = f"{_GROUPS[kind]}/namespaces/{namespace}/{kind.lower()}s/{name}/status"
+    await api.request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
+
+
+class Router(router_pb2_grpc.RouterAdminServiceServicer):
+    """Serves whatever the stored set declares, as a router with the mounted folder does."""
+
+    def __init__(self, api: HttpApi, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+
+    async def GetPolicies(self, request: Any, context: Any) -> router_pb2.GetPoliciesResponse:
+        """See the proto."""
+        stored = await self._api.get(Ref("ConfigMap", self._namespace, "main-policyset"))
+        if stored is None:
+            return router_pb2.GetPoliciesResponse()
+        document = json.loads(stored["data"]["policy-set.json"])
+        states = {document["active"]: router_pb2.POLICY_STATE_ACTIVE}
+        states |= dict.fromkeys(document.get("shadow", ()), router_pb2.POLICY_STATE_SHADOW)
+        if "canary" in document:
+            states[document["canary"]["version"]] = router_pb2.POLICY_STATE_CANARY
+        policies = [router_pb2.PolicyStatus(version=version, state=state) for version, state in states.items()]
+        return router_pb2.GetPoliciesResponse(policies=policies, serving_generation=document["generation"])
+
+
+class Executor(executor_pb2_grpc.ExecutorServiceServicer):
+    """Has answered so many requests by version."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._counts = counts
+
+    async def GetPolicyCounters(self, request: Any, context: Any) -> executor_pb2.GetPolicyCountersResponse:
+        """See the proto."""
+        policies = [executor_pb2.PolicyCounters(policy_version=version, requests=n) for version, n in self._counts.items()]
+        return executor_pb2.GetPolicyCountersResponse(policies=policies)
+
+
+async def _running_pod(api: HttpApi, namespace: str, name: str, component: str, ip: str, more: dict[str, str]) -> None:
+    labels = {"kubefugu.dev/routing-policy": "main", "app.kubernetes.io/component": component, **more}
+    await api.create(pod(namespace, name, labels))
+    await set_status(api, "Pod", namespace, name, {"phase": "Running", "podIP": ip})
+
+
+@contextlib.asynccontextmanager
+async def two_routers(api: HttpApi, namespace: str, port: int) -> AsyncIterator[None]:
+    """Two router pods of the policy `main` on two loopback addresses."""
+    servers = []
+    for number, ip in enumerate(("127.0.0.2", "127.0.0.3")):
+        rpc = RpcServer(f"{ip}:{port}", services=[])
+        router_pb2_grpc.add_RouterAdminServiceServicer_to_server(Router(api, namespace), rpc.grpc)
+        await rpc.start()
+        servers.append(rpc)
+        await _running_pod(api, namespace, f"router-{number}", "router", ip, {})
+    try:
+        yield
+    finally:
+        for rpc in servers:
+            await rpc.stop(0)
+
+
+@contextlib.asynccontextmanager
+async def one_executor(api: HttpApi, namespace: str, port: int, counts: Mapping[str, int]) -> AsyncIterator[None]:
+    """An executor pod of the pool `pool` and the policy `main`; `counts` may grow while it runs."""
+    rpc = RpcServer(f"127.0.0.4:{port}", services=[])
+    executor_pb2_grpc.add_ExecutorServiceServicer_to_server(Executor(counts), rpc.grpc)
+    await rpc.start()
+    await _running_pod(api, namespace, "executor-0", "executor", "127.0.0.4", {"kubefugu.dev/pool": "pool"})
+    try:
+        yield
+    finally:
+        await rpc.stop(0)
