@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from kubefugu_operators.cluster.drift import differs, stamped
 from kubefugu_operators.cluster.objects import Body, Ref, ref_of
-from kubefugu_operators.conditions import Finding, merge
+from kubefugu_operators.conditions import Finding, merge, parse_timestamp
 from kubefugu_operators.names import POLICY_VERSION, is_owned
 from kubefugu_operators.plan import Annotation, Deletion, Plan, Refusals
 from kubefugu_operators.routingpolicy import declared as declaring
@@ -51,6 +52,7 @@ def reconcile(observed: PolicyObserved, refusals: Refusals, settings: Settings) 
         routers=observed.routers,
         counters=observed.counters,
         now=observed.now,
+        behind_since=_behind_since(observed, stored),
     )
     move = advance(situation)
     declared = _numbered(move.declared, stored, observed)
@@ -91,6 +93,15 @@ def _stored(observed: PolicyObserved) -> Declared:
     return Declared(
         generation=status.get("generation", 0), active=status.get("active", ""), previous=status.get("previous", "")
     )
+
+
+def _behind_since(observed: PolicyObserved, stored: Declared) -> datetime | None:
+    """Since when the status tells of what is declared that not every router serves it."""
+    status = observed.body.get("status") or {}
+    for condition in status.get("conditions", ()):
+        if condition["type"] == ConditionType.CONVERGED and condition["status"] == "False":
+            return parse_timestamp(condition["lastTransitionTime"]) if status.get("active") == stored.active else None
+    return None
 
 
 def _numbered(declared: Declared, stored: Declared, observed: PolicyObserved) -> Declared:

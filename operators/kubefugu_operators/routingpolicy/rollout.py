@@ -35,6 +35,8 @@ class Situation:
     routers: Mapping[str, RouterView]
     counters: ExecutorCounts
     now: datetime
+    behind_since: datetime | None = None
+    """When the routers stopped serving what is declared; None where they serve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ def advance(at: Situation) -> Move:
         return Move(_activate(at.declared, first), _idle())
     if at.spec.suspend:
         return Move(at.declared, _progress("False", Reason.SUSPENDED, "spec.suspend is true."))
+    left = _leave_lost_active(at, candidates)
+    if left is not None:
+        return left
     newest = candidates[0].name if candidates else ""
     if at.spec.rollout.strategy is Strategy.MANUAL or newest in ("", at.declared.active):
         return Move(replace(at.declared, rollout=None), _idle(_last_rejection(at.versions)))
@@ -71,6 +76,27 @@ def advance(at: Situation) -> Move:
     if rollout is None or rollout.candidate != newest:
         return _begin(at, newest)
     return _continue(at, rollout)
+
+
+def _leave_lost_active(at: Situation, candidates: Sequence[Version]) -> Move | None:
+    """Away from an active version that a pin brought and no pin holds any more: one that was rejected, or that no router loads.
+
+    A rollout could not do it: routers take a declared set over as a whole, and this one names a version that they refuse.
+    """
+    active = at.declared.active
+    others = [version.name for version in candidates if version.name != active]
+    if not others or at.spec.rollout.strategy is Strategy.MANUAL:
+        return None
+    if any(version.name == active and version.rejected for version in at.versions):
+        lost = bool(at.routers) and _nobody_serves_active(at)
+        return Move(_activate(at.declared, others[0]), _idle()) if lost or _is_older(others[0], at) else None
+    refusal = _refusal(at, active)
+    lasts = at.behind_since is not None and (at.now - at.behind_since).total_seconds() >= REFUSAL_GRACE_S
+    if refusal and lasts and all(view.state(active) == "refused" for view in at.routers.values()):
+        return Move(
+            at.declared, _progress("False", Reason.CANDIDATE_REJECTED, f"{active}: {refusal}"), rejected=(active, refusal)
+        )
+    return None
 
 
 def _is_older(name: str, at: Situation) -> bool:

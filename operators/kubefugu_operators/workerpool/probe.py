@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass, field
@@ -56,10 +57,11 @@ def _why(error: Exception) -> str:
         return f"the name {error.host} can't be resolved"
     if isinstance(error, aiohttp.ClientSSLError):
         return f"TLS: {error}"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):
+    code = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, aiohttp.ServerDisconnectedError) or code in (errno.ECONNRESET, errno.EPIPE):
         return "the connection was closed without an answer"
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
+    if code is not None and code > 0:
+        return os.strerror(code)
     return str(error) or type(error).__name__
 
 

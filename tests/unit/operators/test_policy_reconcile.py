@@ -286,6 +286,37 @@ def test_pin_is_a_rollback_and_holds() -> None:
     assert line.conditions()["Declared"] == ("False", "PinNotFound")
 
 
+def test_version_that_no_router_loads_is_left_when_its_pin_goes() -> None:
+    body = policy()
+    line = Line(body, version(body, "v1", 1), version(body, "v2", 2))
+    line.refused = {"v2"}
+    line.body["spec"]["pin"] = "v2"
+    for _ in range(3):
+        line.step(60)
+    assert line.told[0] == "v2"
+    assert line.conditions()["Ready"] == ("False", "RouterRefused"), "a pin is obeyed, and its trouble told"
+    line.children |= {ref_of(newer): newer for newer in (version(body, "v3", 3),)}
+    line.body["spec"]["pin"] = ""
+    for _ in range(3):
+        line.step(10)
+    assert line.told == ("v3", "", 0), "nothing serves that a rollout would have to protect"
+    assert line.conditions()["Ready"] == ("True", "Serving")
+    states = {entry["name"]: entry["state"] for entry in line.body["status"]["versions"]}
+    assert states == {"v3": "Active", "v2": "Rejected", "v1": "Available"}
+
+
+def test_rejected_version_is_left_when_its_pin_goes() -> None:
+    body = policy()
+    line = Line(body, version(body, "v1", 1), version(body, "v2", 2, rejected="too many failures"))
+    line.body["spec"]["pin"] = "v2"
+    line.step()
+    line.step(5)
+    assert line.told == ("v2", "", 0)
+    line.body["spec"]["pin"] = ""
+    line.step(5)
+    assert line.told == ("v1", "", 0)
+
+
 def test_pin_ends_a_rollout() -> None:
     line = with_candidate()
     line.step()
