@@ -29,7 +29,7 @@ def convert(path: Path) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     # Router and Conductor of a new stack start together with the same model: one converts, the other one waits.
-    with FileLock(target.with_name(f"{target.name}.lock")):
+    with FileLock(cache_home() / "backbones.lock"):
         if not (target / "config.json").is_file():
             _convert(path, digest, target)
     return target
