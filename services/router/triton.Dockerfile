@@ -33,6 +33,10 @@ RUN python3 -m pip install --target=/opt/kubefugu/code --no-deps \
       ./libs/core ./libs/routing ./libs/stubs ./services/router
 
 FROM ${BASE}
+# The packaged server's stub links Python's shared library, which Debian's own Python leaves to a package of its own.
+RUN if [ ! -x /opt/tritonserver/bin/tritonserver ] && ! ldconfig -p | grep -q libpython3.11.so.1.0; then \
+      apt-get update -qq && apt-get install -y -qq --no-install-recommends libpython3.11 && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --from=dependencies /opt/kubefugu/dependencies /opt/kubefugu/dependencies
 COPY --from=dependencies /opt/kubefugu/server /opt/kubefugu/server
 COPY --from=code /opt/kubefugu/code /opt/kubefugu/code
