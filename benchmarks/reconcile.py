@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from typing import Any
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from support.apiserver import ApiServer, install_crds, running
+from support.apiserver import ApiServer, free_port, install_crds, running
 from support.manifests import training_run, worker_pool
 from support.operator_process import OperatorProcess, operator_process
 
@@ -117,7 +118,8 @@ async def quiet(server: ApiServer, *, for_s: float, timeout_s: float) -> None:
 async def fill(api: HttpApi, count: int, process: psutil.Process) -> dict[str, float]:
     """Create everything while the operator runs; throughput until each object has its conditions."""
     begun, cpu = time.perf_counter(), sum(process.cpu_times()[:2])
-    pools = [named(worker_pool(), f"pool-{number:03d}") for number in range(count)]
+    workers = [{"name": "a", "model": "m", "url": f"http://127.0.0.1:{free_port()}/v1"}]
+    pools = [named(worker_pool(), f"pool-{number:03d}", workers=workers) for number in range(count)]
     runs = [
         named(training_run(), f"run-{number:03d}", poolRef={"name": f"pool-{number:03d}"}, startDeadlineSeconds=0)
         for number in range(count)
@@ -143,8 +145,9 @@ async def fill(api: HttpApi, count: int, process: psutil.Process) -> dict[str, f
     }
 
 
-async def failing(api: HttpApi) -> None:
-    """A run that can never get its objects: a ConfigMap of its snapshot's name belongs to someone else."""
+async def failing(api: HttpApi, silent: str) -> None:
+    """A run that can never get its objects, as a ConfigMap of its snapshot's name belongs to someone else; a silent worker."""
+    await api.create(named(worker_pool(), "silent", workers=[{"name": "a", "model": "m", "url": silent}]))
     await api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken-snapshot", "namespace": NAMESPACE}})
     await api.create(named(training_run(), "broken", poolRef={"name": "pool-000"}))
 
@@ -173,8 +176,12 @@ async def second_pass(server: ApiServer, count: int) -> dict[str, float]:
 
 async def measure(count: int) -> dict[str, float]:
     """Everything, on an API server that is made for it."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
-        api = server.api()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder)) as server,
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+    ):
+        api, silent = server.api(), f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
         try:
             await install_crds(api)
             await api.request("POST", "/api/v1/namespaces", body={"metadata": {"name": NAMESPACE}})
@@ -186,7 +193,7 @@ async def measure(count: int) -> dict[str, float]:
                 result["writes_per_object"] = writes(server) / (2 * count)
                 result["rss_full_mib"] = process.memory_info().rss / 2**20
                 calm = await edit_latencies(api, EDITS)
-                await failing(api)
+                await failing(api, silent)
                 await asyncio.sleep(3.0)
                 beside = await edit_latencies(api, EDITS)
                 result["edit_p50_ms"] = 1000 * statistics.median(calm)
