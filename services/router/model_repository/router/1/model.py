@@ -6,18 +6,23 @@ KUBEFUGU_TRITON_MAX_STEP_TOKENS.
 
 Tensors go through DLPack: a server built against numpy 1 reads and writes a numpy 2 array with wrong strides and sizes.
 Errors are returned as responses, never raised out of execute(), which would end the process.
+
+The stub's interpreter ignores PYTHONPATH, with which the image says where our packages lie.
 """
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-import triton_python_backend_utils as pb_utils
+sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder and folder not in sys.path]
 
-from kubefugu_core.errors import KubefuguError, spec_of
-from kubefugu_routing.staged import Decided, StagedEngine, open_engine
+import torch  # noqa: E402
+import triton_python_backend_utils as pb_utils  # noqa: E402
+
+from kubefugu_core.errors import KubefuguError, spec_of  # noqa: E402
+from kubefugu_routing.staged import Decided, StagedEngine, open_engine  # noqa: E402
 
 
 class TritonPythonModel:
