@@ -20,8 +20,10 @@ from kubefugu_operators.trainingrun.status import ConditionType, Reason
 from kubefugu_operators.trainingrun.summary import build_status
 
 _SOON_S = 1.0
-_ACTIVE_S = 10.0
+_ACTIVE_S = 120.0
+"""Jobs, pods and drivers tell of themselves; this is for what was missed."""
 _WAITING_S = 15.0
+"""Pools and tables that a run waits for are not watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,12 @@ def _release(observed: RunObserved) -> tuple[str, ...]:
 def _requeue(observed: RunObserved, spec: TrainingRunSpec, state: JobState, done: Finding, *, finished: bool) -> float | None:
     if finished or state.phase in (JobPhase.COMPLETE, JobPhase.FAILED) or done.reason == Reason.COLLECTING_ARTIFACT:
         return _SOON_S
-    if state.phase is JobPhase.ABSENT:
-        return _WAITING_S if spec.suspend else _SOON_S
-    return _ACTIVE_S
+    if state.phase is JobPhase.ABSENT and not spec.suspend:
+        return _SOON_S
+    due = stages.start_due(observed, spec)
+    if due is None or state.phase is JobPhase.RUNNING:
+        return _ACTIVE_S
+    return max(_SOON_S, min(_ACTIVE_S, (due - observed.now).total_seconds() + _SOON_S))
 
 
 def _finished(observed: RunObserved, spec: TrainingRunSpec) -> Plan:

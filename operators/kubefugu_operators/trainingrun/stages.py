@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kubefugu_operators import pods
@@ -130,15 +130,21 @@ def _not_running(observed: RunObserved) -> Finding:
     return finding(kind, "Unknown", Reason.DRIVER_PENDING, "The driver's pod is being started.")
 
 
-def start_deadline_passed(observed: RunObserved, spec: TrainingRunSpec) -> str:
-    """Why the run is too late to start; empty where it is not."""
+def start_due(observed: RunObserved, spec: TrainingRunSpec) -> datetime | None:
+    """Until when the driver must run; None where it has run, or has all the time."""
     if not spec.start_deadline_seconds or (observed.body.get("status") or {}).get("startTime"):
-        return ""
+        return None
     job = observed.child("Job", objects.job_name(observed.body["metadata"]["name"]))
     if job is None:
-        return ""
+        return None
     began = (job.get("status") or {}).get("startTime") or job["metadata"]["creationTimestamp"]
-    if observed.now - parse_timestamp(began) <= timedelta(seconds=spec.start_deadline_seconds):
+    return parse_timestamp(began) + timedelta(seconds=spec.start_deadline_seconds)
+
+
+def start_deadline_passed(observed: RunObserved, spec: TrainingRunSpec) -> str:
+    """Why the run is too late to start; empty where it is not."""
+    due = start_due(observed, spec)
+    if due is None or observed.now <= due:
         return ""
     pending = pods.first_trouble(observed.pods)
     return f"No driver ran within {spec.start_deadline_seconds} s. {pending.message if pending else ''}".strip()

@@ -18,9 +18,11 @@ from kubefugu_operators.workerpool.api import ConditionType, Reason, WorkerPoolS
 from kubefugu_operators.workerpool.observed import Health, PoolObserved, Probe
 
 _SOON_S = 2.0
-_UNHEALTHY_S = 15.0
+_KEY_MISSING_S = 15.0
 _STEADY_S = 60.0
-"""Referenced Secrets are read again at this interval."""
+"""Referenced Secrets and the policy's active version, neither of which is watched, are read again at this interval."""
+_QUIET_S = 240.0
+"""Everything else tells of itself: probes, pods, Deployments."""
 
 
 def reconcile(observed: PoolObserved, refusals: Refusals) -> Plan:
@@ -259,4 +261,6 @@ def _nudges(observed: PoolObserved, config: Body, secret: Body | None) -> tuple[
 def _requeue(observed: PoolObserved, findings: Sequence[Finding], wanted: Sequence[Body]) -> float:
     if not all(_is_written(body, observed) for body in wanted):
         return _SOON_S
-    return _STEADY_S if all(finding.holds for finding in findings) else _UNHEALTHY_S
+    if not all(finding.holds for finding in findings if finding.type == ConditionType.KEYS_RESOLVED):
+        return _KEY_MISSING_S
+    return _STEADY_S if observed.secrets or observed.policy is not None else _QUIET_S
