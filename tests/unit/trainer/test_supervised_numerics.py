@@ -8,8 +8,17 @@ from support.tables import colour_table
 from kubefugu_core.errors import DataError
 from kubefugu_trainer.supervised.basis import fit_basis
 from kubefugu_trainer.supervised.config import SupervisedConfig
-from kubefugu_trainer.supervised.fit import Schedule, Setting, _Training, expected_reward, fit_kl, fit_ridge
-from kubefugu_trainer.supervised.folds import LeastSquares, Problem, fit_kl_fold, fit_least_squares, make_folds
+from kubefugu_trainer.supervised.fit import (
+    Schedule,
+    Setting,
+    Sharpness,
+    _Training,
+    expected_reward,
+    fit_kl,
+    fit_reward,
+    fit_ridge,
+)
+from kubefugu_trainer.supervised.folds import LeastSquares, Problem, fit_kl_fold, fit_least_squares, fit_reward_fold, make_folds
 from kubefugu_trainer.supervised.search import Choice, calibrate, choose, choose_mix, final_head
 from kubefugu_trainer.supervised.targets import clusters, kind_means, rewards, targets
 
@@ -125,6 +134,24 @@ def test_the_best_epoch_is_kept_and_fits_stop_early() -> None:
     assert float(again[0]) == pytest.approx(fitted.validation[0], abs=1e-5)
 
 
+def test_expected_reward_finds_the_border_that_least_squares_misses() -> None:
+    """Far outliers bend a least-squares line, but change no choice."""
+    rng = np.random.default_rng(2)
+    position = rng.exponential(size=800) ** 2
+    z = np.stack([position, np.ones(800)], axis=1)
+    lead = np.sign(position - 0.5)
+    reward = 0.5 + 0.5 * np.stack([lead, -lead], axis=1)
+    (start,) = fit_ridge(z, [reward], [1e-3])
+    settings = [Sharpness(3.0, 1e-4), Sharpness(3.0, 1e3)]
+    schedule = Schedule(epochs=60, patience=60, learning_rate=0.05)
+    fitted = fit_reward((z, reward), (z, reward), start[0], settings, schedule=schedule, rng=np.random.default_rng(0))
+    got = [reward[np.arange(800), (z @ weights.T).argmax(axis=1)].mean() for weights in (start[0], *fitted.weights)]
+    assert got[0] < 0.9
+    assert got[1] > 0.97
+    held = fitted.weights[1][:, 0] / start[0][:, 0]  # by its penalty, at the start scaled to the wanted spread
+    np.testing.assert_allclose(held, held[0], rtol=1e-2)
+
+
 def test_ridge_solves_its_normal_equations_for_several_targets_and_penalties() -> None:
     features, scores = _world(n=300)
     z = fit_basis(features).encode(features)
@@ -199,8 +226,9 @@ def _fitted(problem: Problem, config: SupervisedConfig) -> tuple[np.ndarray, Cho
     found = {s: [fit_least_squares(problem, valid, s) for valid in parts] for s in strengths}
     mix, table, tried = choose_mix(problem, found)
     kl = [fit_kl_fold(problem, valid, mix, config, rng=np.random.default_rng(i)) for i, valid in enumerate(parts)]
-    choice = choose(problem, mix, found[mix.strength], kl, config, table=table, tried=tried)
-    return final_head(problem, found[mix.strength], kl, choice), choice, found[mix.strength]
+    direct = [fit_reward_fold(problem, valid, mix, config, rng=np.random.default_rng(i)) for i, valid in enumerate(parts)]
+    choice = choose(problem, mix, found[mix.strength], kl, direct, config, table=table, tried=tried)
+    return final_head(problem, found[mix.strength], kl, direct, choice), choice, found[mix.strength]
 
 
 CONFIG = SupervisedConfig(data="", backbone="", epochs=15, taus=(0.1, 1.0), penalties=(1e-3, 1e-1), folds=3)
@@ -216,7 +244,7 @@ def test_cross_validation_finds_a_head_far_above_the_best_single_worker(shifted:
     assert got > 0.88 * scores[600:].max(axis=1).mean()  # each score is flipped with a chance of 5 %
     assert got > scores[600:].mean(axis=0).max() + 0.3
     assert choice.reward >= choice.single_reward + 0.3
-    assert {"kl", "ridge", "mix", "blend", "margin", "best single"} <= {str(row["kind"]) for row in choice.table}
+    assert {"kl", "ridge", "mix", "blend", "reward", "margin", "best single"} <= {str(row["kind"]) for row in choice.table}
     assert (choice.same_route is None) == (shifted == 0)
 
 

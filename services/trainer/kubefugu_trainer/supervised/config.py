@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kubefugu_trainer.supervised.fit import Schedule, Setting
+from kubefugu_trainer.supervised.fit import Schedule, Setting, Sharpness
 
 TAUS = (0.05, 0.15, 0.4, 1.0)
 PENALTIES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -14,6 +14,8 @@ RIDGE_PENALTIES = tuple(float(10.0**e) for e in (-3, -2.5, -2, -1.5, -1, -0.5, 0
 """Penalties of least squares; at the largest one only the workers' means are left."""
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Shares of the mean over a kind in a target that are tried; none at all is tried, too."""
+SHARPNESS = tuple(Sharpness(spread, penalty) for spread in (3.0, 8.0) for penalty in (1e-4, 1e-3, 1e-2))
+"""What is tried where the expected reward itself is maximised."""
 STRENGTHS = (0.0, 3.0, 30.0)
 """How dear it is made to rely on what moves with a question's wording."""
 
@@ -56,7 +58,7 @@ class SupervisedConfig(BaseModel):
     strengths: tuple[float, ...] = Field(default=STRENGTHS, min_length=1)
     """How much it is penalised to rely on wording; the steadiest that costs no reward is taken."""
     least_steps: int = Field(default=600, ge=0)
-    """Optimiser steps that a KL fit may take in any case: a small table's epochs are few steps."""
+    """Optimiser steps that a fit may take in any case: a small table's epochs are few steps."""
 
     @property
     def settings(self) -> tuple[Setting, ...]:

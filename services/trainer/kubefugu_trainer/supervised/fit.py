@@ -1,4 +1,4 @@
-"""Fits heads on coordinates: KL to targets by mini-batches, or least squares on rewards, many settings at the same time.
+"""Fits heads on coordinates: KL to targets or expected reward by mini-batches, or least squares, many settings at a time.
 
 All settings of one fit share the data and the batches and differ in target, penalty and stopping point only, so one pass over
 the data trains all of them: weights are (S, L, k) for S settings.
@@ -25,6 +25,16 @@ class Setting:
     """Temperature of the targets."""
     penalty: float
     """Weight of half the squared weights, the constant's excepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpness:
+    """One point of the grid of `fit_reward`."""
+
+    spread: float
+    """Root mean square of the start's centred logits: how sure the policy is when the search begins."""
+    penalty: float
+    """Weight of half the squared distance from the start, the constant's excepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +86,41 @@ def fit_kl(
     `train` and `valid` are (coordinates (n, k), rewards (n, L)); `targets` holds (n, L) for each setting. `start`: weights
     (S, L, k) to begin with; None: zero.
     """
-    state = _Training(train[0], targets, settings, schedule, start)
+    return _until_best(_Training(train[0], targets, settings, schedule, start), valid, schedule=schedule, rng=rng)
+
+
+def fit_reward(
+    train: tuple[FloatArray, FloatArray],
+    valid: tuple[FloatArray, FloatArray],
+    start: FloatArray,
+    settings: Sequence[Sharpness],
+    *,
+    schedule: Schedule,
+    rng: np.random.Generator,
+) -> Fitted:
+    """Maximise the expected reward of the softmax policy itself, from `start` (L, k) scaled to each setting's spread.
+
+    KL and least squares spend their capacity on all questions alike; here a question counts by what a wrong choice costs (the
+    exact policy gradient with full information; Swaminathan & Joachims 2015 minimise the same risk). Otherwise as `fit_kl`.
+    """
+    logits = train[0] @ start.T
+    spread = float(np.sqrt(np.mean((logits - logits.mean(axis=1, keepdims=True)) ** 2))) or 1.0
+    starts = np.stack([setting.spread / spread * start for setting in settings])
+    rewards = [train[1] - train[1].mean(axis=1, keepdims=True)] * len(settings)
+    return _until_best(_RewardTraining(train[0], rewards, settings, schedule, starts), valid, schedule=schedule, rng=rng)
+
+
+def _until_best(
+    state: _Training, valid: tuple[FloatArray, FloatArray], *, schedule: Schedule, rng: np.random.Generator
+) -> Fitted:
+    """Train until no setting's expected reward on the validation rows gets better; each setting's best epoch is kept."""
     z_valid = torch.from_numpy(valid[0]).float()
     reward_valid = torch.from_numpy(valid[1]).float()
-    best = torch.full((len(settings),), -torch.inf)
-    weights, epoch_of = state.weights.detach().clone(), [0] * len(settings)
+    best = torch.full((len(state.weights),), -torch.inf)
+    weights, epoch_of = state.weights.detach().clone(), [0] * len(state.weights)
     curves = []
     for epoch in range(1, schedule.epochs + 1):
-        state.epoch(rng.permutation(len(train[0])))
+        state.epoch(rng.permutation(state.rows))
         with torch.no_grad():
             figure = expected_reward(state.weights, z_valid, reward_valid)
         curves.append(figure.numpy())
@@ -108,7 +145,7 @@ class _Training:
         self,
         z: FloatArray,
         targets: Sequence[FloatArray],
-        settings: Sequence[Setting],
+        settings: Sequence[Setting] | Sequence[Sharpness],
         schedule: Schedule,
         start: FloatArray | None = None,
     ) -> None:
@@ -117,11 +154,17 @@ class _Training:
         self._penalty = torch.tensor([setting.penalty for setting in settings])[:, None, None]
         shape = (len(settings), self._targets.shape[2], self._z.shape[1])
         first = torch.zeros(shape) if start is None else torch.from_numpy(start).float().reshape(shape).clone()
+        self.first = first.clone()
         self.weights = first.requires_grad_()
         self._schedule = schedule
         self._steps = 0
         self._total = schedule.epochs * -(-len(z) // schedule.batch_rows)
         self._optimizer = torch.optim.Adam([self.weights], lr=schedule.learning_rate)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are fitted on."""
+        return len(self._z)
 
     def epoch(self, order: NDArray[np.int64]) -> None:
         rows = self._schedule.batch_rows
@@ -132,13 +175,25 @@ class _Training:
         decay = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * self._steps / self._total))
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.learning_rate * decay
-        logits = torch.einsum("nk,slk->snl", self._z[rows], self.weights)
-        loss = -(self._targets[:, rows] * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
-        penalty = 0.5 * (self._penalty * self.weights[..., :-1] ** 2).sum()
+        loss = self._loss(torch.einsum("nk,slk->snl", self._z[rows], self.weights), self._targets[:, rows])
         self._optimizer.zero_grad()
-        (loss.sum() + penalty).backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._steps += 1
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Of a batch, over all settings; `logits` and `targets` (S, n, L)."""
+        loss = -(targets * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean(dim=-1)
+        return loss.sum() + 0.5 * (self._penalty * self.weights[..., :-1] ** 2).sum()
+
+
+class _RewardTraining(_Training):
+    """Expected reward of the softmax; `targets` are rewards, and the penalty is on the way from the start."""
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        expected = (torch.softmax(logits, dim=-1) * targets).sum(dim=-1).mean(dim=-1)
+        moved = (self.weights - self.first)[..., :-1]
+        return 0.5 * (self._penalty * moved**2).sum() - expected.sum()
 
 
 def fit_ridge(z: FloatArray, targets: Sequence[FloatArray], penalties: Sequence[float]) -> list[FloatArray]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubefugu_trainer.supervised.basis import Basis, fit_basis
-from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SupervisedConfig
-from kubefugu_trainer.supervised.fit import fit_kl, fit_ridge
+from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARPNESS, SupervisedConfig
+from kubefugu_trainer.supervised.fit import fit_kl, fit_reward, fit_ridge
 from kubefugu_trainer.supervised.targets import clusters, kind_means, targets
 
 FloatArray = NDArray[np.float64]
@@ -75,8 +75,8 @@ class Mix:
 
 
 @dataclass(frozen=True, slots=True)
-class KlFold:
-    """One fold's KL heads, on raw features."""
+class GradientFold:
+    """One fold's heads that were fitted by gradient (KL, or expected reward), on raw features."""
 
     valid: IntArray
     heads: NDArray[np.float32]
@@ -134,7 +134,9 @@ def fit_least_squares(problem: Problem, valid: IntArray, strength: float) -> Lea
     return LeastSquares(valid, heads, basis.constant, basis.constant_error)
 
 
-def fit_kl_fold(problem: Problem, valid: IntArray, mix: Mix, config: SupervisedConfig, *, rng: np.random.Generator) -> KlFold:
+def fit_kl_fold(
+    problem: Problem, valid: IntArray, mix: Mix, config: SupervisedConfig, *, rng: np.random.Generator
+) -> GradientFold:
     """Every KL setting on the mixed targets of the rows outside `valid`, starting from least squares."""
     train, basis = _prepare(problem, valid, mix.strength)
     z_train, z_valid = basis.encode(problem.features[train]), basis.encode(problem.features[valid])
@@ -150,4 +152,23 @@ def fit_kl_fold(problem: Problem, valid: IntArray, mix: Mix, config: SupervisedC
         rng=rng,
         start=np.stack([path[0] / setting.tau for setting in config.settings]),
     )
-    return KlFold(valid, basis.fold(fitted.weights), fitted.epochs, fitted.curves)
+    return GradientFold(valid, basis.fold(fitted.weights), fitted.epochs, fitted.curves)
+
+
+def fit_reward_fold(
+    problem: Problem, valid: IntArray, mix: Mix, config: SupervisedConfig, *, rng: np.random.Generator
+) -> GradientFold:
+    """Expected reward on the mixed rewards of the rows outside `valid`, every sharpness, starting from least squares."""
+    train, basis = _prepare(problem, valid, mix.strength)
+    z_train, z_valid = basis.encode(problem.features[train]), basis.encode(problem.features[valid])
+    mixed = mixed_reward(problem, train, z_train, mix)
+    (path,) = fit_ridge(z_train, [mixed], [RIDGE_PENALTIES[mix.smooth_penalty if mix.share else mix.penalty]])
+    fitted = fit_reward(
+        (z_train, mixed),
+        (z_valid, problem.reward[valid]),
+        path[0],
+        SHARPNESS,
+        schedule=config.schedule.for_rows(len(train)),
+        rng=rng,
+    )
+    return GradientFold(valid, basis.fold(fitted.weights), fitted.epochs, fitted.curves)

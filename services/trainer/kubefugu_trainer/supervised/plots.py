@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from kubefugu_trainer.runs.files import replace_file
 from kubefugu_trainer.supervised.config import SupervisedConfig
-from kubefugu_trainer.supervised.folds import KlFold
+from kubefugu_trainer.supervised.folds import GradientFold
 from kubefugu_trainer.supervised.search import Choice
 
 
-def write(folder: Path, *, choice: Choice, folds: Sequence[KlFold], config: SupervisedConfig) -> None:
+def write(folder: Path, *, choice: Choice, folds: Sequence[GradientFold], config: SupervisedConfig) -> None:
     """Write learning_curves.png and candidates.png."""
     save(folder / "learning_curves.png", _curves(choice, folds))
     save(folder / "candidates.png", _candidates(choice, config))
@@ -31,7 +31,7 @@ def save(path: Path, figure: Figure) -> None:
     plt.close(figure)
 
 
-def _curves(choice: Choice, folds: Sequence[KlFold]) -> Figure:
+def _curves(choice: Choice, folds: Sequence[GradientFold]) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4))
     for number, fold in enumerate(folds):
         curve = fold.curves[:, choice.setting]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,17 @@ from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
 from kubefugu_trainer.supervised import plots
 from kubefugu_trainer.supervised.adapt import Adapted, FoldHead, OffsetsStage
-from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SupervisedConfig, SvfConfig
-from kubefugu_trainer.supervised.folds import KlFold, LeastSquares, Mix, Problem, fit_kl_fold, fit_least_squares, make_folds
+from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARPNESS, SupervisedConfig, SvfConfig
+from kubefugu_trainer.supervised.folds import (
+    GradientFold,
+    LeastSquares,
+    Mix,
+    Problem,
+    fit_kl_fold,
+    fit_least_squares,
+    fit_reward_fold,
+    make_folds,
+)
 from kubefugu_trainer.supervised.search import Choice, Rows, choose, choose_mix, final_head, mix_reward
 from kubefugu_trainer.supervised.targets import rewards
 
@@ -66,13 +75,13 @@ class SupervisedRun:
         problem = self._problem(fmt, self._table, self._reward, disturbed=True)
         folds = _Folds(self, problem, self._table, name=fmt.value)
         squares, mix, table, tried = folds.least_squares(self.config.strengths)
-        kl = folds.kl(mix)
-        choice = choose(problem, mix, squares, kl, self.config, table=table, tried=tried)
-        head = final_head(problem, squares, kl, choice)
+        kl, direct = folds.gradient("kl", fit_kl_fold, mix), folds.gradient("reward", fit_reward_fold, mix)
+        choice = choose(problem, mix, squares, kl, direct, self.config, table=table, tried=tried)
+        head = final_head(problem, squares, kl, direct, choice)
         metrics = self._metrics(choice, squares, kl, problem, head)
         adapted = Adapted(head)
         if self._svf is not None:
-            alone = final_head(problem, squares[:1], kl[:1], choice)
+            alone = final_head(problem, squares[:1], kl[:1], direct[:1], choice)
             fold = FoldHead(alone, squares[0].valid, choice.mix, self.config.settings[choice.setting])
             stage = OffsetsStage(self._svf, source=self._source, run=self.run, reporter=self.reporter, rng=self.rng("offsets"))
             adapted = stage.execute(self._table, fmt, problem, fold) or adapted
@@ -125,13 +134,19 @@ class SupervisedRun:
         return np.random.default_rng([self.config.seed, *purpose.encode()])
 
     def _metrics(
-        self, choice: Choice, squares: Sequence[LeastSquares], kl: Sequence[KlFold], problem: Problem, head: NDArray[np.float32]
+        self,
+        choice: Choice,
+        squares: Sequence[LeastSquares],
+        kl: Sequence[GradientFold],
+        problem: Problem,
+        head: NDArray[np.float32],
     ) -> dict[str, Any]:
         reward, mix = problem.reward, choice.mix
         picked = (problem.features.astype(np.float64) @ head.T.astype(np.float64)).argmax(axis=1)
         return {
             "kind": choice.kind,
             "setting": asdict(self.config.settings[choice.setting]),
+            "sharpness": asdict(SHARPNESS[choice.sharpness]),
             "targets": {
                 "smoother": problem.smoothers[mix.smoother] if mix.share else None,
                 "share": mix.share,
@@ -206,15 +221,15 @@ class _Folds:
         mix, rows, tried = choose_mix(self._problem, found)
         return found[mix.strength], mix, rows, tried
 
-    def kl(self, mix: Mix) -> list[KlFold]:
-        """KL folds on the chosen targets."""
-        done: list[KlFold] = []
-        with self._stage("KL", total=len(self._parts)):
+    def gradient(self, kind: str, fit: Callable[..., GradientFold], mix: Mix) -> list[GradientFold]:
+        """Folds fitted by gradient on the chosen targets; `kind` names them in the run directory."""
+        done: list[GradientFold] = []
+        with self._stage(kind, total=len(self._parts)):
             for number, valid in enumerate(self._parts):
-                key = f"{self._name}-kl-{number}"
+                key = f"{self._name}-{kind}-{number}"
                 arrays = self._owner.run.load(key)
                 if arrays is None:
-                    fold = fit_kl_fold(self._problem, valid, mix, self._owner.config, rng=self._owner.rng(key))
+                    fold = fit(self._problem, valid, mix, self._owner.config, rng=self._owner.rng(key))
                     self._owner.run.save(
                         key, valid=fold.valid, heads=fold.heads, epochs=np.array(fold.epochs), curves=fold.curves
                     )
@@ -222,7 +237,7 @@ class _Folds:
                         self._owner.run.metrics.append({"event": "epoch", "fold": key, "epoch": epoch, "validation": figures})
                 else:
                     epochs = tuple(int(epoch) for epoch in arrays["epochs"])
-                    fold = KlFold(arrays["valid"], arrays["heads"], epochs, arrays["curves"])
+                    fold = GradientFold(arrays["valid"], arrays["heads"], epochs, arrays["curves"])
                 done.append(fold)
                 self._owner.reporter.advance()
         return done

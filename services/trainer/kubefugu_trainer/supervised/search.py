@@ -3,10 +3,10 @@
 Everything is compared on the out-of-fold rows by the reward of the argmax. First, with least squares: how much the rewards are
 replaced by their means over kinds of questions, the penalties, and how dear it is to rely on the wording; of all within a
 standard error of the best, the one that is steadiest under other wording (the one-standard-error rule, Breiman et al. 1984).
-Then least squares, KL on the same targets, and their mean after scaling. Then a margin by which another worker has to lead the
-best single one before a question is given to it. The best of many candidates looks better than it is, so the choice itself is
-cross-fitted: each fold's rows are judged by what is best on the other folds' rows. Where that gains less than half a standard
-error over the best single worker, the head is that worker's.
+Then least squares, KL on the same targets, their mean after scaling, and the expected reward itself. Then a margin by which
+another worker has to lead the best single one before a question is given to it. The best of many candidates looks better than
+it is, so the choice itself is cross-fitted: each fold's rows are judged by what is best on the other folds' rows. Where that
+gains less than half a standard error over the best single worker, the head is that worker's.
 
 The final head is the mean of the folds' heads: logits are linear, so the mean is the ensemble of all folds at one head's price.
 """
@@ -20,11 +20,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARES, SupervisedConfig
-from kubefugu_trainer.supervised.folds import KlFold, LeastSquares, Mix, Problem
+from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARES, SHARPNESS, SupervisedConfig
+from kubefugu_trainer.supervised.folds import GradientFold, LeastSquares, Mix, Problem
 
 FloatArray = NDArray[np.float64]
-KL, RIDGE, BLEND, SINGLE = "kl", "ridge", "blend", "best single"
+KL, RIDGE, BLEND, REWARD, SINGLE = "kl", "ridge", "blend", "reward", "best single"
 MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Leads that are tried, in units of the logits' spread."""
 LEAST_GAIN = 0.5
@@ -33,7 +33,7 @@ _TOLERANCE = 1.0
 """Standard errors of reward that steadiness under other wordings may cost."""
 _WINDOW = 2
 Rows = tuple[dict[str, float | str], ...]
-_F = TypeVar("_F", LeastSquares, KlFold)
+_F = TypeVar("_F", LeastSquares, GradientFold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,12 @@ class Choice:
     """What cross-validation chose."""
 
     kind: str
-    """kl, ridge, blend or best single."""
+    """kl, ridge, blend, reward or best single."""
     mix: Mix
     setting: int
     """KL setting."""
+    sharpness: int
+    """Setting of the expected reward."""
     margin: float
     """Lead that a worker needs over the best single one, in logits."""
     best: int
@@ -138,7 +140,8 @@ def choose(
     problem: Problem,
     mix: Mix,
     squares: Sequence[LeastSquares],
-    kl: Sequence[KlFold],
+    kl: Sequence[GradientFold],
+    direct: Sequence[GradientFold],
     config: SupervisedConfig,
     *,
     table: Rows = (),
@@ -150,51 +153,73 @@ def choose(
     """
     reward = problem.reward
     ridge = _unit(out_of_fold(problem, squares, mix.head))
-    settings = [out_of_fold(problem, kl, lambda fold, s=s: fold.heads[s]) for s in range(len(config.settings))]  # type: ignore[misc]
-    kl_reward = [_argmax_reward(reward, logits) for logits in settings]
-    setting = int(np.argmax(kl_reward))
-    kinds = {RIDGE: ridge, KL: _unit(settings[setting]), BLEND: _unit(settings[setting]) + ridge}
+    settings, sharp = _by_setting(problem, kl), _by_setting(problem, direct)
+    kl_reward, sharp_reward = ([_argmax_reward(reward, logits) for logits in found] for found in (settings, sharp))
+    setting, sharpness = int(np.argmax(kl_reward)), int(np.argmax(sharp_reward))
+    kinds = {
+        RIDGE: ridge, KL: _unit(settings[setting]), BLEND: _unit(settings[setting]) + ridge, REWARD: _unit(sharp[sharpness]),
+    }  # fmt: skip
     kind = max(kinds, key=lambda name: _argmax_reward(reward, kinds[name]))
     logits, best = kinds[kind] / _spread(kinds[kind]), int(np.argmax(reward.mean(axis=0)))
     with_margin = {margin: _lead(logits, best, margin) for margin in MARGINS}
     margin = max(MARGINS, key=lambda m: (_argmax_reward(reward, with_margin[m]), -m))
     logits = with_margin[margin]
     single = _single(reward, squares)
-    every = [*tried, *(_got(reward, x) for x in (*settings, *kinds.values(), *with_margin.values()))]
+    every = [*tried, *(_got(reward, x) for x in (*settings, *sharp, *kinds.values(), *with_margin.values()))]
     crossed = _cross_fitted(np.stack(every), squares)
     gain = crossed - single
     rows: list[dict[str, float | str]] = [
         {"kind": KL, "tau": s.tau, "penalty": s.penalty, "reward": kl_reward[i]} for i, s in enumerate(config.settings)
     ]
-    rows += [{"kind": name, "reward": _argmax_reward(reward, value)} for name, value in kinds.items() if name != KL]
+    rows += [
+        {"kind": REWARD, "spread": s.spread, "penalty": s.penalty, "reward": sharp_reward[i]} for i, s in enumerate(SHARPNESS)
+    ]
+    rows += [{"kind": name, "reward": _argmax_reward(reward, kinds[name])} for name in (RIDGE, BLEND)]
     rows += [{"kind": "margin", "margin": m, "reward": _argmax_reward(reward, value)} for m, value in with_margin.items()]
     rows.append({"kind": "cross-fitted choice", "reward": float(crossed.mean())})
     rows.append({"kind": SINGLE, "reward": float(single.mean())})
     if float(gain.mean()) <= LEAST_GAIN * standard_error(gain):
         kind, margin, logits = SINGLE, 0.0, np.tile(reward.mean(axis=0), (len(reward), 1))
     return Choice(
-        kind=kind, mix=mix, setting=setting, margin=margin, best=best,
+        kind=kind, mix=mix, setting=setting, sharpness=sharpness, margin=margin, best=best,
         reward=float(single.mean()) if kind == SINGLE else _argmax_reward(reward, logits), single_reward=float(single.mean()),
         same_route=1.0 if kind == SINGLE else same_route(problem, squares, mix.head), table=(*table, *rows),
         scale=calibrate(logits, reward),
     )  # fmt: skip
 
 
-def final_head(problem: Problem, squares: Sequence[LeastSquares], kl: Sequence[KlFold], choice: Choice) -> NDArray[np.float32]:
+def _by_setting(problem: Problem, folds: Sequence[GradientFold]) -> list[FloatArray]:
+    """(n, L) out-of-fold logits of each setting."""
+    return [out_of_fold(problem, folds, lambda fold, s=s: fold.heads[s]) for s in range(len(folds[0].heads))]  # type: ignore[misc]
+
+
+def final_head(
+    problem: Problem,
+    squares: Sequence[LeastSquares],
+    kl: Sequence[GradientFold],
+    direct: Sequence[GradientFold],
+    choice: Choice,
+) -> NDArray[np.float32]:
     """Mean of the folds' heads of the chosen kind, with its margin, scaled; (L, d) float32."""
     constant = np.mean([fold.constant for fold in squares], axis=0)
     if choice.kind == SINGLE:
         mean = problem.reward.mean(axis=0)
         return np.ascontiguousarray((choice.scale * np.outer(mean, constant)).astype(np.float32))
     x = problem.features.astype(np.float64)
-    ridge: FloatArray = np.mean(np.stack([choice.mix.head(fold) for fold in squares]).astype(np.float64), axis=0)
-    ridge /= _spread(x @ ridge.T)
-    head = ridge.copy()
-    if choice.kind != RIDGE:
-        soft: FloatArray = np.mean(np.stack([fold.heads[choice.setting] for fold in kl]).astype(np.float64), axis=0)
-        soft /= _spread(x @ soft.T)
+
+    def mean_head(heads: Sequence[NDArray[np.float32]]) -> FloatArray:
+        head: FloatArray = np.mean(np.stack(heads).astype(np.float64), axis=0)
+        return head / _spread(x @ head.T)
+
+    ridge = mean_head([choice.mix.head(fold) for fold in squares])
+    if choice.kind == REWARD:
+        head = mean_head([fold.heads[choice.sharpness] for fold in direct])
+    elif choice.kind == RIDGE:
+        head = ridge
+    else:
+        soft = mean_head([fold.heads[choice.setting] for fold in kl])
         head = soft if choice.kind == KL else soft + ridge
-    head /= _spread(x @ head.T)
+    head = head / _spread(x @ head.T)
     head[choice.best] += choice.margin * constant
     return np.ascontiguousarray((choice.scale * head).astype(np.float32))
 
