@@ -134,7 +134,7 @@ async def fill(api: HttpApi, count: int, process: psutil.Process) -> dict[str, f
             and len(await api.list("Job", NAMESPACE)) == count
         )
 
-    await wait_until(done, timeout_s=900)
+    await wait_until(done, timeout_s=900, every_s=2.0)
     wall_s = time.perf_counter() - begun
     return {
         "objects": 2 * count,
