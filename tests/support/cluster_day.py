@@ -100,7 +100,7 @@ def train(cluster: Cluster, name: str, manifest: str, **values: object) -> str:
             seen[stage] = None
         return told if told.get("status") in ("True", "False") else None
 
-    told = cluster.until(f"run {name} is over", over, timeout_s=900)
+    told = cluster.until(f"run {name} is over", over, timeout_s=1800)
     status = cluster.get("trainingrun", name)["status"]
     cluster.show("trainingruns", name, "-o", "wide")
     assert told["status"] == "True", json.dumps(status, indent=1)
