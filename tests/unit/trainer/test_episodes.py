@@ -269,7 +269,7 @@ def test_a_problem_survives_the_way_to_an_evaluator_and_nothing_else_does(tmp_pa
     problem = EpisodeProblem(
         episodes=config, pool=load_pool(write_pool(tmp_path / "p.yaml", "http://127.0.0.1:1/v1")).model_dump(
             mode="json", by_alias=True, exclude_none=True
-        ), rows=ROWS, width=4, input_format="raw", backbone="x", backbone_revision="y",
+        ), rows=ROWS, agents=2, width=4, input_format="raw", backbone="x", backbone_revision="y",
         questions_sha256=questions_of(config).sha256, replies=str(tmp_path / "replies"), entropy_weight=0.1, cost_weight=0.0,
         threads=1,
     )  # fmt: skip

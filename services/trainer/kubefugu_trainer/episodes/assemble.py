@@ -118,7 +118,7 @@ def execute(
 
 def _served(init: PolicyArtifact) -> HeadPolicy | None:
     """Stage 1 as a router would serve it, where that differs from the search's start."""
-    return None if init.roles else HeadPolicy(init.head, init.workers, roles=False)
+    return None if init.roles else HeadPolicy(init.head, init.workers, roles=False, agents=init.num_agents)
 
 
 def _evaluator(
@@ -169,7 +169,9 @@ def compare(
         reporter.start("episodes", total=len(loaded))
         played = {}
         for name, artifact in loaded.items():
-            played[name] = played_by(fitness, HeadPolicy(artifact.head, artifact.workers, roles=artifact.roles))
+            played[name] = played_by(
+                fitness, HeadPolicy(artifact.head, artifact.workers, roles=artifact.roles, agents=artifact.num_agents)
+            )
             reporter.advance(1)
         reporter.finish()
         labels = [fitness.set.groups[int(row)] for row in fitness.set.held_out_rows]

@@ -86,7 +86,7 @@ class EpisodeFitness:
     def policy(self, x: Vector) -> HeadPolicy:
         """The vector as a policy."""
         _, head = self.problem.layout.split(x)
-        return HeadPolicy(head, self.problem.rows, roles=True)
+        return HeadPolicy(head, self.problem.rows, roles=True, agents=self.problem.agents)
 
     def measure(self, x: Vector, draw: Draw) -> Measured:
         """The candidate's figures on the draw. Raises DataError for rows that the problem lacks, RunStoppedError on `stop`."""
@@ -108,7 +108,7 @@ class EpisodeFitness:
         allowed: Sequence[Sequence[str] | None] | None = None,
     ) -> list[Episode]:
         """Episodes of a policy on rows of the problem's questions. Raises UnavailableError, RunStoppedError."""
-        router = PolicyRouter(policy, self.bank.of(len(policy.workers)))
+        router = PolicyRouter(policy, self.bank.of(policy.num_agents))
         questions = [self.set.questions[int(row)] for row in rows]
         return self._run(self._player.play_all(questions, router, rules, seeds=seeds, allowed=allowed))
 

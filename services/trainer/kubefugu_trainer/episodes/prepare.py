@@ -67,7 +67,7 @@ class PreparedEpisodes:
     def artifact(self, x: Vector) -> PolicyArtifact:
         """See Subject."""
         _, head = self.problem.layout.split(x)
-        return replace(self.template, head=head, workers=self.problem.rows, roles=True)
+        return replace(self.template, head=head, workers=self.problem.rows, roles=True, told_agents=self.problem.agents)
 
 
 def problem_of(
@@ -103,6 +103,7 @@ def problem_of(
         episodes=episodes,
         pool=pool.model_dump(mode="json", by_alias=True, exclude_none=True),
         rows=rows,
+        agents=init.num_agents,
         width=info.hidden_size,
         input_format=init.input_format.value,
         backbone=backbone,
@@ -139,7 +140,7 @@ def starting_vector(
     if not file.is_file():
         problem = fitness.problem
         head = _worker_rows(problem, init)
-        first, later = observed(fitness, HeadPolicy(head, problem.rows, roles=False))
+        first, later = observed(fitness, HeadPolicy(head, problem.rows, roles=False, agents=problem.agents))
         full = (
             np.concatenate([head, init.head[len(init.workers) :]]) if init.roles else _with_roles(problem, head, first, later)
         )
@@ -165,10 +166,11 @@ def _worker_rows(problem: EpisodeProblem, init: PolicyArtifact) -> NDArray[np.fl
 def _with_roles(
     problem: EpisodeProblem, head: NDArray[np.float32], first: list[NDArray[np.float32]], later: list[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """The head with three role rows, and with those who may verify level with the best worker where there is a response.
+    """The head with three role rows, and with those who may verify ahead of the other workers where there is a response.
 
     Worker and role are chosen jointly. Were the verifier's row alone to make up for a verifier's smaller worker logit, no step
-    of the search would reach the same worker in another role; so the workers' rows are lifted, and the roles stay close.
+    of the search would reach the same worker in another role; so the workers' rows are lifted, and the roles stay close. They
+    are lifted beyond the best worker by the spread of the workers' logits, so that it is so for other questions, too.
     """
     able = np.array([Role.VERIFIER in spec.roles for spec in problem.worker_pool().spec.workers])
     if not able.any():
@@ -176,7 +178,8 @@ def _with_roles(
     seen = np.asarray(later)
     logits = seen @ head.T
     lifted = head.copy()
-    lifted[able] += lift(first, later, behind=logits.max(axis=1) - logits[:, able].max(axis=1))
+    spread = float(np.sqrt(np.mean((logits - logits.mean(axis=1, keepdims=True)) ** 2)))
+    lifted[able] += lift(first, later, behind=logits.max(axis=1) - logits[:, able].max(axis=1) + spread)
     logits = seen @ lifted.T
     left = float((logits.max(axis=1) - logits[:, able].max(axis=1)).max())
     return np.concatenate([lifted, role_rows(first, later, margin=problem.episodes.role_margin + left)])
@@ -189,7 +192,7 @@ def observed(fitness: EpisodeFitness, policy: HeadPolicy) -> tuple[list[NDArray[
 
     rows = np.arange(fitness.set.train, dtype=np.int64)
     episodes = fitness.play(policy, rows, replace(fitness.serving_rules, turns=1))
-    features = fitness.bank.of(len(policy.workers))
+    features = fitness.bank.of(policy.num_agents)
     first, later = [], []
     for row, episode in zip(rows, episodes, strict=True):
         messages = [{"role": role, "content": text} for role, text in fitness.set.questions[int(row)].messages]

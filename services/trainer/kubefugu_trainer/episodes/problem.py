@@ -32,6 +32,8 @@ class EpisodeProblem:
     """The WorkerPool manifest, by value."""
     rows: tuple[WorkerRow, ...]
     """The L worker rows of the head; three role rows follow."""
+    agents: int
+    """`{num_agents}` of the dispatcher prompt: stage 1's, so that new rows leave its decisions as they were."""
     width: int
     """Hidden size d."""
     input_format: str
@@ -78,6 +80,7 @@ class EpisodeProblem:
                 "episodes": self.episodes.model_dump(mode="json"),
                 "pool": dict(self.pool),
                 "rows": [[row.name, row.model] for row in self.rows],
+                "agents": self.agents,
                 "width": self.width,
                 "input_format": self.input_format,
                 "backbone": self.backbone,

@@ -25,6 +25,13 @@ class HeadPolicy:
     """(L, d), or (L + 3, d) with role rows."""
     workers: tuple[WorkerRow, ...]
     roles: bool
+    agents: int | None = None
+    """`{num_agents}` of the dispatcher prompt; None: as many as rows."""
+
+    @property
+    def num_agents(self) -> int:
+        """What the dispatcher prompt names."""
+        return len(self.workers) if self.agents is None else self.agents
 
 
 class PolicyRouter:
