@@ -115,7 +115,7 @@ def step_of(cluster: Cluster, name: str) -> int:
 
 def trained(cluster: Cluster, name: str) -> dict[str, Any]:
     """Wait for the run's end; its status."""
-    cluster.until(f"run {name} is over", lambda: summary(cluster, name).get("status") in ("True", "False"), timeout_s=900)
+    cluster.until(f"run {name} is over", lambda: summary(cluster, name).get("status") in ("True", "False"), timeout_s=1800)
     status: dict[str, Any] = cluster.get("trainingrun", name)["status"]
     assert summary(cluster, name)["reason"] == "Trained", json.dumps(status, indent=1)
     return status
@@ -123,7 +123,7 @@ def trained(cluster: Cluster, name: str) -> dict[str, Any]:
 
 def under_way(cluster: Cluster, name: str) -> int:
     """Wait until the search has begun and is not near its end."""
-    return int(cluster.until(f"run {name} searches", lambda: step_of(cluster, name) or None, timeout_s=300, every_s=0.5))
+    return int(cluster.until(f"run {name} searches", lambda: step_of(cluster, name) or None, timeout_s=900, every_s=0.5))
 
 
 def pods_of(cluster: Cluster, name: str, component: str) -> list[str]:
