@@ -33,7 +33,7 @@ class Plan:
     """Facts that have to be on record before anything else is written."""
     delete: tuple[Deletion, ...] = ()
     create: tuple[Body, ...] = ()
-    """Objects to create where there are none; an existing one is left as it is."""
+    """Objects to create where there are none, in this order, none after one that is refused; an existing one stays as it is."""
     apply: tuple[Body, ...] = ()
     """Objects by server-side apply, in this order; those that are as wanted already are not written."""
     nudge: tuple[Annotation, ...] = ()

@@ -33,6 +33,8 @@ class Carrier:
             _log.info("deleted", object=str(deletion.ref))
         for body in plan.create:
             await self._create(body, refusals)
+            if refusals:
+                break  # each stands on those before it: no Job is made for a snapshot that is not ours
         for body in plan.apply:
             await self._apply(stamped(body), observed, refusals)
         for nudge in plan.nudge:
@@ -49,7 +51,10 @@ class Carrier:
 
     async def _create(self, body: Body, refusals: dict[Ref, str]) -> None:
         ref = ref_of(body)
-        if await self._api.get(ref) is not None:
+        current = await self._api.get(ref)
+        if current is not None:
+            if not _same_owner(body, current):
+                refusals[ref] = f"{ref} exists and belongs to {_owner(current)}"
             return
         self.writes += 1
         try:

@@ -81,7 +81,7 @@ def _live(
         apply=() if finished else apply,
         release=_release(observed),
         status=status,
-        requeue_after_s=_requeue(observed, spec, state, done, finished=finished),
+        requeue_after_s=_requeue(observed, spec, state, done, finished=finished) if first.holds else _WAITING_S,
     )
 
 

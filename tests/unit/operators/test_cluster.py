@@ -95,6 +95,16 @@ async def test_objects_of_others_are_never_taken_over() -> None:
     assert api.objects[Ref("ConfigMap", "ns", "c")]["data"] == {"mine": "yes"}
 
 
+async def test_nothing_is_created_on_top_of_what_belongs_to_others() -> None:
+    api, carrier = _carrier()
+    api.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "ns"}, "data": {}})
+    second = _map(b="2")
+    second["metadata"] = {**second["metadata"], "name": "d"}
+    refusals = await carrier.carry_out(Plan(create=(_map(a="1"), second)), {})
+    assert list(refusals) == [Ref("ConfigMap", "ns", "c")]
+    assert api.writes == []
+
+
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
 async def test_what_will_never_be_accepted_is_a_refusal(status: int) -> None:
     api, carrier = _carrier()
