@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from kubefugu_trainer.runs.progress import LineReporter
 
 EXIT_OK, EXIT_FAILED, EXIT_INVALID, EXIT_STOPPED = 0, 1, 65, 75
 _INVALID = (DataError, ArtifactRefusedError, InvalidRequestError, NotFoundError)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""The volume is to blame: the next attempt may find it larger or well, so the run must not end."""
 _log = structlog.get_logger()
 
 Train = Callable[[DriverConfig, RunProgress, ServedReporter], tuple[Path, Report]]
@@ -74,7 +77,7 @@ async def _train(
         train = algorithm(config.algorithm)
         artifact, report = await asyncio.to_thread(train, config, progress, reporter)
     except _INVALID as error:
-        return _failed(error, progress, termination_log, EXIT_INVALID)
+        return _failed(error, progress, termination_log, EXIT_FAILED if _volume_failed(error) else EXIT_INVALID)
     except Exception as error:
         return _failed(error, progress, termination_log, EXIT_FAILED)
     servicer.finish(artifact, report)
@@ -85,6 +88,12 @@ async def _train(
             async with asyncio.timeout(hold_s):
                 await servicer.released.wait()
     return EXIT_OK
+
+
+def _volume_failed(error: BaseException) -> bool:
+    """True where an error goes back to a full or failing disk."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 def _failed(error: Exception, progress: RunProgress, termination_log: Path | None, code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ class AppendLog:
             written = os.write(self._handle, line)
             if written != len(line):
                 os.ftruncate(self._handle, size)
-                raise DataError(f"{self.path}: cannot be written: no space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fdatasync(self._handle)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written: {error.strerror or error}") from error
