@@ -98,21 +98,21 @@ default-head: $(VENV)/.development ## Measure the default pool and train its hea
 	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
 	$(BIN)/kubefugu outcomes strengths --data $(HEAD_RUN)/outcomes.parquet --json pools/heads/default.strengths.json
 
-# A small trained Conductor: format warm start and GRPO on two-part questions, its plans run by the running stack's engines.
+# A small trained Conductor: format warm start and GRPO on two-part and single questions, its plans run by the running stack's workers.
 CONDUCTOR_RUN ?= build/conductor
 STACK_POOL ?= $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml
 .PHONY: conductor
 conductor: $(VENV)/.development ## Train a Conductor on SmolLM2-135M with the stack's engines (needs make up; resumable; see docs/conductor.md)
 	$(BIN)/kubefugu train conductor --pool $(STACK_POOL) --backbone smollm2-135m-instruct --out $(CONDUCTOR_RUN) \
 	  --workers smollm2,algebra,units,geography,definitions,logic,dates --tasks mixed --style names --dtype bfloat16 --layers 12 \
-	  --warm-examples 208 --warm-epochs 1 --warm-lr 1e-3 --steps 44 --questions-per-step 3 --group 6 --oversample 1 \
+	  --warm-examples 960 --warm-epochs 1 --warm-lr 1e-3 --steps 36 --questions-per-step 3 --group 6 --oversample 1 \
 	  --micro-batch 9 --held-out 120 --no-measure-sampled --least-workers 3 --most-workers 7 --max-steps 4 --max-tokens 96 \
-	  --answer-tokens 48 --call-weight 0.05 --save-every 4 --lr 4e-4 --threads 1
+	  --answer-tokens 48 --call-weight 0.02 --temperature 0.8 --save-every 4 --lr 4e-4 --threads 1
 
 .PHONY: conductor-eval
 conductor-eval: $(VENV)/.development ## fugu-ultra against fugu, single workers, self-consistency, static plans (needs make coders, make up with them)
 	@mkdir -p build
-	$(BIN)/kubefugu eval-conductor --pool $(STACK_POOL) --url http://127.0.0.1:$(PORT)/v1 --n 100 --json build/equal-spend.json
+	$(BIN)/kubefugu eval-conductor --pool $(STACK_POOL) --url http://127.0.0.1:$(PORT)/v1 --n 40 --baseline-n 12 --json build/equal-spend.json
 
 # --- check ------------------------------------------------------------------------------------------------------------
 

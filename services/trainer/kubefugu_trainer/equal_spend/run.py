@@ -70,9 +70,9 @@ class Evaluation:
         self._gateway = Gateway(url, [ULTRA, FUGU, *known], max_tokens=tokens, timeout_s=seconds)
         self._static = StaticPlans(pool, max_tokens=tokens, timeout_s=seconds)
         models = [[spec.name, spec.model] for spec in pool.spec.workers]
-        self._journal = AnswerJournal(
-            out.with_name(out.name + ".journal.jsonl"), config={**asdict(comparison), "models": models}
-        )
+        # How many questions are asked changes no answer: a comparison with more of them goes on where a smaller one ended.
+        same = {name: value for name, value in asdict(comparison).items() if name not in ("n", "baseline_n")}
+        self._journal = AnswerJournal(out.with_name(out.name + ".journal.jsonl"), config={**same, "models": models})
 
     async def run(self) -> dict[str, Any]:
         """All methods; writes the report after each one, so that a comparison that is cut off says what it knows."""

@@ -1,7 +1,8 @@
 """Plans for the format warm start: valid in form, random in substance.
 
 A base model that cannot write the format earns nothing, so GRPO has nothing to learn from. These plans teach the form alone:
-how a task is cut up, who does what and who sees what is drawn at random. No solution is in them.
+how a task is cut up, who does what and who sees what is drawn at random. No solution is in them. Most have several steps:
+where that form is unsure, GRPO's first lesson is that one step is safe, and it never tries two again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def random_plan(item: Item, rng: np.random.Generator) -> Plan:
     steps = [Step(doers[int(rng.integers(len(doers)))], part) for part in parts]
     if not readers or item.max_steps == 1 or (len(steps) == 1 and rng.random() < 0.5):
         return Plan((steps[-1],))
-    seen = tuple(index for index in range(len(steps)) if rng.random() < 0.5) or (int(rng.integers(len(steps))),)
+    seen = tuple(range(len(steps)))
+    if rng.random() < 0.3:
+        seen = tuple(index for index in seen if rng.random() < 0.5) or (int(rng.integers(len(steps))),)
     last = Step(readers[int(rng.integers(len(readers)))], _CLOSING[int(rng.integers(len(_CLOSING)))], seen)
     kept = list(seen)
     renumbered = tuple(range(len(kept)))
@@ -47,11 +50,11 @@ def _cut(task: str, rng: np.random.Generator) -> list[str]:
     """The task whole, one of its pieces, or all of them in order or not."""
     found = pieces(task)
     draw = rng.random()
-    if draw < 0.25 or len(found) == 1:
+    if draw < 0.1 or len(found) == 1:
         return [task]
-    if draw < 0.45:
+    if draw < 0.2:
         return [found[int(rng.integers(len(found)))]]
-    return found if draw < 0.85 else [found[int(index)] for index in rng.permutation(len(found))]
+    return found if draw < 0.9 else [found[int(index)] for index in rng.permutation(len(found))]
 
 
 def warm_text(item: Item, rng: np.random.Generator) -> str:
