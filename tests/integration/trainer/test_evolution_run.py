@@ -110,6 +110,7 @@ def wait_for_more(process: TrainerProcess, metrics: Path, before: int) -> None:
     )
 
 
+@pytest.mark.timeout(600)  # twenty processes that load torch
 def test_a_driver_killed_at_twenty_points_resumes_bit_for_bit(place: Path) -> None:
     flags = (
         "--generations",
