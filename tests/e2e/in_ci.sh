@@ -11,6 +11,9 @@ if ! why=$(tests/e2e/precheck.sh); then
   exit 0
 fi
 
+# Builds that were cut off leave overlays inside the store's own mount: the deepest first.
+unmount='awk -v store="$1/" "index(\$2, store) == 1 {print \$2}" /proc/mounts | sort -r | xargs -r -n 1 umount -l'
+
 running=
 watchdog=
 clean() {
@@ -22,7 +25,7 @@ clean() {
     kill -KILL -- "-$running" 2>/dev/null || true
   fi
   "$RIG/cluster" down >/dev/null 2>&1 || true
-  umount "$IMAGES/graph/overlay" 2>/dev/null || true
+  bash -c "$unmount" unmount "$IMAGES" 2>/dev/null || true
   if [ -n "$watchdog" ]; then kill "$watchdog" 2>/dev/null || true; fi
 }
 trap clean EXIT
@@ -34,7 +37,7 @@ running=$!
 # This script itself may be killed where no trap runs: then somebody else has to put the node away.
 setsid bash -c '
   while kill -0 "$1" 2>/dev/null; do sleep 1; done
-  kill -KILL -- "-$2" 2>/dev/null; "$3/cluster" down; umount "$4/graph/overlay"' watchdog $$ "$running" "$PWD/$RIG" "$IMAGES" \
+  kill -KILL -- "-$2" 2>/dev/null; "$3/cluster" down; bash -c "$5" unmount "$4"' watchdog $$ "$running" "$PWD/$RIG" "$IMAGES" "$unmount" \
   < /dev/null > /dev/null 2>&1 &
 watchdog=$!
 code=0
