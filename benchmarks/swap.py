@@ -187,7 +187,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def control_windows(swaps: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A window in the middle of the pause before each swap but the first, as long as the swap was if the pause has room for it."""
+    """A window in the middle of the pause before each swap but the first, as long as the swap was if there is room for it."""
     windows = []
     for (_, before), (begin, end) in itertools.pairwise(swaps):
         length = min(end - begin, begin - before)

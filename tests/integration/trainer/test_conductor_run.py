@@ -71,7 +71,7 @@ def test_grpo_raises_the_reward_of_plans_that_the_executor_runs(pool: WorkerPool
     assert np.mean(right[-3:]) > np.mean(right[:3]) + 0.1
     assert np.mean(right[-3:]) > 0.85
     # 80 plans of two worker calls each: equal plans of a step run once, and what an earlier step asked comes from the cache.
-    assert 0 < cache.hits
+    assert cache.hits > 0
     assert cache.hits + cache.misses < 80
     assert cache.misses < 32
 
