@@ -38,8 +38,8 @@ WATCH_S = 0.05
 HEARTBEAT_S = 1.0
 """A report that was not touched for several of these belongs to an instance that is gone."""
 GRACE_S = 2.0
-"""A policy whose file is gone is kept this long. The client takes a file away only when no request of its own waits for it: what
-is left are requests that nobody waits for any more. Each second costs the memory of the policies swapped out within it."""
+"""A policy whose file is gone is kept this long. The client takes a file away only when no request of its own waits for it, so
+what is left are requests that nobody waits for. Each second costs the memory of the policies swapped out within it."""
 
 
 def write_aside(path: Path, content: bytes) -> None:
