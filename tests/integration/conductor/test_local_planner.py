@@ -25,6 +25,7 @@ from kubefugu_conductor.writers import Writing
 from kubefugu_coordination.workers import WorkerSet
 from kubefugu_core.errors import ArtifactRefusedError, DataError, DeadlineExceededError, InvalidPlanError
 from kubefugu_core.rpc import RpcServer
+from kubefugu_routing.causal.load import CausalModel
 
 MESSAGES = [{"role": "user", "content": "Plan."}]
 
@@ -119,11 +120,14 @@ async def test_sampling_follows_the_seed_and_greedy_needs_none(trained: tuple[Pa
     assert await write(0.0, 1) == await write(0.0, 2)
 
 
-async def test_a_late_or_cancelled_plan_stops_and_frees_the_planner(trained: tuple[Path, Path]) -> None:
+async def test_a_late_or_cancelled_plan_stops_and_frees_the_planner(
+    trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = load_writer(settings(model=str(trained[0])))
     assert local is not None
+    # No token ends the text, whatever is drawn.
+    monkeypatch.setattr(CausalModel, "end_tokens", (-1,))
     endless = Writing(messages=MESSAGES, max_tokens=3500, temperature=1.0, seed=3)
-    local._model.model.generation_config.eos_token_id = None
     with pytest.raises(DeadlineExceededError):
         await local.write(endless, deadline=within(0.3))
     task = asyncio.create_task(local.write(endless, deadline=within(60)))
