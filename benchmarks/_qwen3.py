@@ -35,7 +35,15 @@ def causal_lm(*, seed: int, device: str) -> Any:
     model.to_empty(device=device)
     model.tie_weights()
     model.model.rotary_emb = Qwen3RotaryEmbedding(config).to(device)
-    # One buffer of normal numbers, begun elsewhere for each matrix: drawing 600 million would take longer than the benchmark.
+    fill_randomly(model, seed=seed, device=device)
+    return model.eval().requires_grad_(False)
+
+
+def fill_randomly(model: Any, *, seed: int, device: str) -> None:
+    """Matrices of normal numbers (standard deviation 0.02), vectors of ones.
+
+    The numbers come from one buffer, begun elsewhere for each matrix: drawing 600 million would take longer than a benchmark.
+    """
     generator = torch.Generator().manual_seed(seed)
     buffer = (torch.randn(_BUFFER_NUMBERS, generator=generator) * 0.02).to(device)
     with torch.no_grad():
@@ -48,7 +56,6 @@ def causal_lm(*, seed: int, device: str) -> Any:
                 part = flat[begin : begin + _BUFFER_NUMBERS - start]
                 part.copy_(buffer[start : start + part.numel()])
                 begin, start = begin + part.numel(), 0
-    return model.eval().requires_grad_(False)
 
 
 def backbone_of(model: Any, *, dtype: str, device: str) -> Backbone:

@@ -6,7 +6,7 @@ At Qwen3-0.6B's shape (random weights, full vocabulary), in one run: a candidate
 re-materialised from U, s, V into transformers' model, whole forward pass) against the trainer's (states entering the adapted
 layer kept, the rest per candidate). A generation is 33 candidates; both ways are measured on a few of them and scaled, as no
 candidate costs more than another. Then, over a real redis-server, the same generation by one and by two evaluator processes of
-one thread each, and what the broker adds to a candidate. --quick takes 8 prompts of 128 tokens instead of 64 and fewer
+one thread each, and what the broker adds to a candidate. --quick takes 6 prompts of 128 tokens instead of 64 and fewer
 candidates; with so few tokens the adapted matrices weigh more, so its ratios are lower than the full run's.
 """
 
@@ -30,6 +30,7 @@ from typing import Any
 try:
     import numpy as np
     import torch
+    from _qwen3 import fill_randomly
 
     from kubefugu_routing.backbone import Backbone, load_backbone
     from kubefugu_routing.backbone.load import describe
@@ -72,14 +73,11 @@ def random_backbone() -> Backbone:
         vocab_size=151_936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16,
         num_key_value_heads=8, head_dim=128, tie_word_embeddings=True, max_position_embeddings=4096,
     )  # fmt: skip
-    torch.manual_seed(0)
     with torch.device("meta"):
         model = Qwen3Model(config)
     model = model.to_empty(device="cpu").eval().requires_grad_(False)
     model.rotary_emb = type(model.rotary_emb)(config)  # its frequencies are computed, not drawn
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.uniform_(-0.035, 0.035) if parameter.ndim == 2 else parameter.fill_(1.0)
+    fill_randomly(model, seed=0, device="cpu")
     located = Located(id="random/qwen3-0.6b-shape", revision="0" * 64, directory=Path())
     return Backbone(describe(model, located, device="cpu", dtype="float32"), model, None, Path())
 
@@ -309,7 +307,7 @@ def main() -> None:
     quick = arguments.quick
     torch.set_num_threads(os.cpu_count() or 1)
     figures = generation_cost(
-        prompts=8 if quick else 64, naive_candidates=1 if quick else 3, fast_candidates=3 if quick else GENERATION
+        prompts=6 if quick else 64, naive_candidates=1 if quick else 3, fast_candidates=3 if quick else GENERATION
     )
     if shutil.which("redis-server") is None:
         print("redis-server is not installed: evaluators and broker are not measured")
