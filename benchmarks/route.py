@@ -43,7 +43,7 @@ from kubefugu_routing.backbone.quiet import quiet_transformers
 from kubefugu_routing.engine import Engine
 
 ENGINES = {"f32": "float32", "bf16": "bfloat16"}
-QUICK_TURNS_S, QUICK_PROFILE_S = 36.0, 40.0
+QUICK_TURNS_S, QUICK_PROFILE_S = 33.0, 38.0
 CLIENTS, CLIENT_TOKENS, ALONE_TOKENS, TURNS = 16, 32, 128, 5
 
 
