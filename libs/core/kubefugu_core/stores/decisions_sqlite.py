@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from kubefugu_core.errors import UnavailableError
 from kubefugu_core.stores.decisions import DEFAULT_RETENTION, Retention, StoredDecision
+from kubefugu_core.stores.wal import use_wal
 
 _Result = TypeVar("_Result")
 _SCHEMA = """
@@ -63,7 +64,7 @@ class SqliteDecisions:
             except OSError as error:
                 raise sqlite3.OperationalError(str(error)) from error
             connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_wal(connection)
             # With WAL, NORMAL survives a killed process; only a power cut may lose the last commits.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)

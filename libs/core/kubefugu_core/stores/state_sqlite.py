@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kubefugu_core.errors import UnavailableError
+from kubefugu_core.stores.wal import use_wal
 
 _Result = TypeVar("_Result")
 _SCHEMA = """
@@ -124,7 +125,7 @@ class SqliteState:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_wal(connection)
             # With WAL, NORMAL survives a killed process; only a power cut may lose the last commits.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)
