@@ -40,7 +40,7 @@ from kubefugu_operators.trainingrun.observed import RunView
 from kubefugu_operators.trainingrun.reconcile import Settings as RunSettings
 from kubefugu_operators.trainingrun.reconciler import TrainingRunReconciler
 from kubefugu_operators.workerpool.observed import Probe
-from kubefugu_operators.workerpool.probe import ProbeTarget, WorkerProber, changed
+from kubefugu_operators.workerpool.probe import ProbeTarget, WorkerProber, changed, follow
 from kubefugu_operators.workerpool.reconciler import WorkerPoolReconciler
 
 _log = structlog.get_logger()
@@ -143,7 +143,11 @@ async def wired(settings: OperatorSettings) -> AsyncIterator[Operator]:
         drivers = Drivers()
         peers = Peers(read_token=_token_reader(settings.admin_token_file))
         probes: Observations[ProbeTarget, Probe] = Observations(
-            WorkerProber(session).ask, interval_s=settings.probe_seconds, on_change=queue.add, changed=changed
+            WorkerProber(session).ask,
+            interval_s=settings.probe_seconds,
+            on_change=queue.add,
+            changed=changed,
+            follow=follow,
         )
         routers: Observations[PeerTarget, RouterView] = _polled(peers.router, settings, queue)
         executors: Observations[PeerTarget, ExecutorView] = _polled(peers.executor, settings, queue)

@@ -7,11 +7,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from aiohttp import web
+
 from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.rpc import RpcServer
 from kubefugu_operators.cluster.client import HttpApi
 from kubefugu_operators.cluster.objects import Body, Ref
+from support.apiserver import free_port
 
 _GROUPS = {"Pod": "/api/v1", "Job": "/apis/batch/v1", "Deployment": "/apis/apps/v1"}
 
@@ -71,6 +74,26 @@ async def _running_pod(api: HttpApi, namespace: str, name: str, component: str, 
     labels = {"kubefugu.dev/routing-policy": "main", "app.kubernetes.io/component": component, **more}
     await api.create(pod(namespace, name, labels))
     await set_status(api, "Pod", namespace, name, {"phase": "Running", "podIP": ip})
+
+
+@contextlib.asynccontextmanager
+async def models_endpoint(key: str = "") -> AsyncIterator[str]:
+    """A worker's endpoint that lists models, for those alone who have the key where there is one."""
+
+    async def models(request: web.Request) -> web.Response:
+        good = not key or request.headers.get("Authorization") == f"Bearer {key}"
+        return web.json_response({"data": []}, status=200 if good else 401)
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

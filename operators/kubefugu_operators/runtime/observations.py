@@ -29,12 +29,15 @@ class Observations(Generic[T, R]):
         interval_s: float,
         on_change: Callable[[Ref], None],
         changed: Callable[[R | None, R], bool],
+        follow: Callable[[R | None, R], R] = lambda _, now: now,
         max_in_flight: int = 32,
     ) -> None:
+        """`follow` makes of the last answer and the new one what is kept."""
         self._ask = ask
         self._interval_s = interval_s
         self._on_change = on_change
         self._changed = changed
+        self._follow = follow
         self._slots = asyncio.Semaphore(max_in_flight)
         self._targets: dict[Ref, dict[str, T]] = {}
         self._answers: dict[Ref, dict[str, R]] = {}
@@ -104,8 +107,9 @@ class Observations(Generic[T, R]):
         for name, answer in answers.items():
             if current.get(name) != targets[name]:
                 continue
-            news = self._changed(stored.get(name), answer) or news
-            stored[name] = answer
+            before = stored.get(name)
+            stored[name] = self._follow(before, answer)
+            news = self._changed(before, stored[name]) or news
         if news:
             self._on_change(owner)
 

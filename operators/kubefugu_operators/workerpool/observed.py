@@ -25,7 +25,10 @@ class Probe:
 
     health: Health
     latency_ms: float = 0.0
+    """Of this probe; of a followed one the median of `recent`."""
     message: str = ""
+    recent: tuple[float, ...] = ()
+    """Latencies of the last successful probes in a row, in ms, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 
@@ -13,6 +14,8 @@ from kubefugu_operators.workerpool.observed import Health, Probe
 
 _BUSY = 429
 _NOT_THERE = frozenset({404, 405, 501})
+_RECENT = 5
+"""Two slow probes in a row among so many move no median."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ def _why(error: Exception) -> str:
     if code is not None and code > 0:
         return os.strerror(code)
     return str(error) or type(error).__name__
+
+
+def follow(before: Probe | None, now: Probe) -> Probe:
+    """The probe with the latencies before it: a single slow answer is no news of a worker."""
+    if now.health is not Health.OK:
+        return now
+    recent = (*(before.recent if before is not None else ()), now.latency_ms)[-_RECENT:]
+    return replace(now, latency_ms=statistics.median(recent), recent=recent)
 
 
 def changed(before: Probe | None, now: Probe) -> bool:

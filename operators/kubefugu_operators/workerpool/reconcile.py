@@ -23,6 +23,8 @@ _STEADY_S = 60.0
 """Referenced Secrets and the policy's active version, neither of which is watched, are read again at this interval."""
 _QUIET_S = 240.0
 """Everything else tells of itself: probes, pods, Deployments."""
+_NEAR_MS = 100
+_PROBES_TO_MOVE = 3
 
 
 def reconcile(observed: PoolObserved, refusals: Refusals) -> Plan:
@@ -203,7 +205,7 @@ def _worker_status(worker: WorkerSpec, observed: PoolObserved) -> WorkerStatus:
 
 
 def _steady_latency(name: str, probe: Probe | None, observed: PoolObserved) -> int:
-    """The latency told before, unless the new one is far from it: a status that moves all the time is noise."""
+    """The latency told before, unless several probes are far from it: a status that moves all the time is noise."""
     before = 0
     for entry in (observed.body.get("status") or {}).get("workers", ()):
         if entry["name"] == name:
@@ -211,7 +213,8 @@ def _steady_latency(name: str, probe: Probe | None, observed: PoolObserved) -> i
     if probe is None or probe.health is not Health.OK:
         return 0
     now = max(1, round(probe.latency_ms))
-    return before if before and now / 2 - 50 <= before <= now * 2 + 50 else now
+    is_near = now / 2 - _NEAR_MS <= before <= now * 2 + _NEAR_MS
+    return before if before and (is_near or len(probe.recent) < _PROBES_TO_MOVE) else now
 
 
 def _status(spec: WorkerPoolSpec, observed: PoolObserved, findings: Sequence[Finding]) -> Body:

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 from support.apiserver import ApiServer, free_port
 from support.manifests import routing_policy, training_run, worker_pool
-from support.played import pod, set_status, two_routers
+from support.played import models_endpoint, pod, set_status, two_routers
 
 from kubefugu.trainer.v1 import trainer_pb2_grpc
 from kubefugu_core.rpc import RpcServer
@@ -90,20 +89,9 @@ def has(api: HttpApi, ref: Ref, condition: str, status: str, reason: str) -> Cal
 
 @pytest_asyncio.fixture
 async def worker_url() -> AsyncIterator[str]:
-    """A worker's endpoint: lists models for those who have the key."""
-
-    async def models(request: web.Request) -> web.Response:
-        good = request.headers.get("Authorization") == "Bearer sk-right"
-        return web.json_response({"data": []}, status=200 if good else 401)
-
-    app = web.Application()
-    app.router.add_get("/v1/models", models)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}/v1"
-    await runner.cleanup()
+    """A worker's endpoint that wants a key."""
+    async with models_endpoint("sk-right") as url:
+        yield url
 
 
 def in_namespace(body: Body, namespace: str, **spec: Any) -> Body:

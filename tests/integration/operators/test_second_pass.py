@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from support.apiserver import ApiServer, free_port
 from support.manifests import edited, routing_policy, training_run, worker_pool
 from support.operator_process import OperatorProcess, operator_process
-from support.played import one_executor, pod, set_status, two_routers
+from support.played import models_endpoint, one_executor, pod, set_status, two_routers
 
 from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_core.rpc import RpcServer
@@ -44,23 +43,6 @@ IMAGE_FAILS = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pu
 
 
 @contextlib.asynccontextmanager
-async def worker() -> AsyncIterator[str]:
-    """A worker's endpoint."""
-
-    async def models(_: web.Request) -> web.Response:
-        return web.json_response({"data": []})
-
-    app = web.Application()
-    app.router.add_get("/v1/models", models)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}/v1"
-    await runner.cleanup()
-
-
-@contextlib.asynccontextmanager
 async def driver() -> AsyncIterator[None]:
     """A training driver in the middle of its run."""
     progress = RunProgress(run_id="r", algorithm="sepCmaEs")
@@ -70,8 +52,10 @@ async def driver() -> AsyncIterator[None]:
     rpc = RpcServer(f"127.0.0.1:{DRIVER_PORT}", services=[])
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(progress), rpc.grpc)
     await rpc.start()
-    yield
-    await rpc.stop(0)
+    try:
+        yield
+    finally:
+        await rpc.stop(0)
 
 
 def called(body: Body, namespace: str, name: str, **spec: Any) -> Body:
@@ -220,7 +204,7 @@ async def test_second_pass_writes_nothing(server: ApiServer, api: HttpApi, names
     counts = {"one": 40, "two": 7}
     begun = len(server.writes())
     async with (
-        worker() as url,
+        models_endpoint() as url,
         driver(),
         two_routers(api, namespace, ROUTER_PORT),
         one_executor(api, namespace, EXECUTOR_PORT, counts),

@@ -210,10 +210,19 @@ def test_last_transition_moves_only_when_status_flips() -> None:
 
 def test_latency_is_written_only_when_it_changes_much() -> None:
     body = pool()
-    body["status"] = reconcile(observed(body, probes={"a": Probe(Health.OK, 100)}), {}).status
-    for latency_ms, told in ((130, 100), (80, 100), (400, 400), (20, 20)):
-        status = reconcile(observed(body, probes={"a": Probe(Health.OK, latency_ms)}), {}).status or {}
+    body["status"] = reconcile(observed(body, probes={"a": Probe(Health.OK, 300)}), {}).status
+    for latency_ms, told in ((430, 300), (180, 300), (900, 900), (20, 20)):
+        probe = Probe(Health.OK, latency_ms, recent=(latency_ms,) * 3)
+        status = reconcile(observed(body, probes={"a": probe}), {}).status or {}
         assert status["workers"][0]["latencyMillis"] == told
+
+
+def test_first_probes_of_a_restarted_operator_move_no_latency() -> None:
+    body = pool()
+    body["status"] = reconcile(observed(body, probes={"a": Probe(Health.OK, 20)}), {}).status
+    probe = Probe(Health.OK, 900, recent=(900, 900))
+    status = reconcile(observed(body, probes={"a": probe}), {}).status or {}
+    assert status["workers"][0]["latencyMillis"] == 20
 
 
 def test_spec_that_this_version_does_not_know_is_told() -> None:
