@@ -89,7 +89,9 @@ def _leave_lost_active(at: Situation, candidates: Sequence[Version]) -> Move | N
         return None
     if any(version.name == active and version.rejected for version in at.versions):
         lost = bool(at.routers) and _nobody_serves_active(at)
-        return Move(_activate(at.declared, others[0]), _idle()) if lost or _is_older(others[0], at) else None
+        # What served before is known to serve; the newest may never have been tried.
+        target = at.declared.previous if at.declared.previous in others else others[0]
+        return Move(_activate(at.declared, target), _idle()) if lost or _is_older(others[0], at) else None
     refusal = _refusal(at, active)
     lasts = at.behind_since is not None and (at.now - at.behind_since).total_seconds() >= REFUSAL_GRACE_S
     if refusal and lasts and all(view.state(active) == "refused" for view in at.routers.values()):

@@ -305,6 +305,22 @@ def test_version_that_no_router_loads_is_left_when_its_pin_goes() -> None:
     assert states == {"v3": "Active", "v2": "Rejected", "v1": "Available"}
 
 
+def test_what_served_before_takes_over_from_a_pin_that_no_router_loads() -> None:
+    line = with_candidate()
+    line.children |= {ref_of(newer): newer for newer in (version(line.body, "v3", 3),)}
+    line.refused = {"v3"}
+    line.body["spec"]["pin"] = "v3"
+    for _ in range(3):
+        line.step(60)
+    assert line.told[0] == "v3"
+    line.body["spec"]["pin"] = ""
+    line.step(10)
+    line.step(10)
+    assert line.told == ("v1", "", 0), "v2 was never tried"
+    line.step(10)
+    assert line.told == ("v1", "v2", 0), "it begins with a rollout"
+
+
 def test_rejected_version_is_left_when_its_pin_goes() -> None:
     body = policy()
     line = Line(body, version(body, "v1", 1), version(body, "v2", 2, rejected="too many failures"))
