@@ -20,7 +20,7 @@ from kubefugu_coordination.workflow.validate import PlanReading, read_plan
 
 _log = structlog.get_logger()
 _CHARS_PER_TOKEN = 3
-_PROMPT_TOKENS = {PromptStyle.FULL: 1500, PromptStyle.COMPACT: 300, PromptStyle.NAMES: 300}
+_PROMPT_TOKENS = dict.fromkeys(PromptStyle, 300) | {PromptStyle.FULL: 1500}
 """Tokens that rules, examples and the pool's description take, roughly."""
 _DRAW_AGAIN_TEMPERATURE = 0.7
 

@@ -85,6 +85,18 @@ async def test_a_refusal_is_the_plans_fault_and_a_dead_server_is_not(upstream: U
     await dead.close()
 
 
+async def test_without_failover_naming_the_right_worker_is_what_earns(upstream: Upstream) -> None:
+    pool = pool_of(worker("alpha", upstream.url, specialist=True), worker("beta", upstream.url, specialist=True))
+    both = Script(text="A is 1. B is 2.")
+    upstream.respond = lambda body: both if body["model"] == "alpha-model" else Script(refusal="Not mine.")
+    for failover, wrong, calls in ((True, 1.0, 2), (False, 0.5, 1)):
+        runner = PlanRunner(pool, timeout_s=10, failover=failover)
+        declined = await runner.run(item(), '"Do it." -> beta')
+        assert (task_reward(declined), declined.calls) == (wrong, calls)
+        assert task_reward(await runner.run(item(), '"Do it." -> alpha')) == 1.0
+        await runner.close()
+
+
 async def test_a_step_given_to_the_conductor_itself_is_planned_below(upstream: Upstream) -> None:
     asked: list[PlanningRequest] = []
 

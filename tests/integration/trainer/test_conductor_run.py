@@ -56,7 +56,7 @@ def test_grpo_raises_the_reward_of_plans_that_the_executor_runs(pool: WorkerPool
     )  # fmt: skip
     base, model = load_trainable(config, device="cpu", threads=1)
     cache = FileReplyCache(tmp_path / "replies.jsonl")
-    live, stop, lines = LivePool(pool, cache), threading.Event(), []
+    live, stop, lines = LivePool(pool, cache, config=config), threading.Event(), []
     shared: dict[str, Any] = {
         "config": config, "stop": stop, "reporter": SilentReporter(), "record": lines.append, "use_cpu": True,
     }  # fmt: skip

@@ -14,12 +14,12 @@ PLAN = Plan((Step("geo", 'Capital of "Peru" [x]?'), Step("units", "5 miles in km
 TASK = [{"role": "user", "content": "Capital of Peru? 5 miles in km?"}]
 
 
-@pytest.mark.parametrize("style", [PromptStyle.COMPACT, PromptStyle.NAMES])
+@pytest.mark.parametrize("style", [PromptStyle.COMPACT, PromptStyle.NAMES, PromptStyle.STEPS])
 def test_the_text_of_a_plan_is_read_back_without_a_note(style: PromptStyle) -> None:
     text = plan_text(PLAN, WORKERS, style=style)
     reading = read_plan(text, workers=[worker.name for worker in WORKERS])
     assert (reading.plan, reading.diagnoses) == (PLAN, ())
-    assert ('"geo"' in text) is (style is PromptStyle.NAMES)
+    assert ("geo" in text) is (style is not PromptStyle.COMPACT)
 
 
 def test_a_trained_planner_is_told_the_last_question_alone() -> None:
@@ -39,3 +39,10 @@ def test_names_stand_without_numbers_where_they_are_to_be_written() -> None:
     assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in named[1]["content"]
     assert "\n0: geo - Facts about countries\n" in numbered[1]["content"]
     assert all(TASK[0]["content"] in asked[1]["content"] for asked in (named, numbered))
+
+
+def test_a_step_is_one_line() -> None:
+    text = plan_text(PLAN, WORKERS, style=PromptStyle.STEPS)
+    assert text.splitlines() == ['"Capital of \\"Peru\\" [x]?" -> geo', '"5 miles in km?" -> units', '"Both." -> @join [0, 1]']
+    asked = planner_messages(TASK, workers=WORKERS, style=PromptStyle.STEPS)
+    assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in asked[1]["content"]

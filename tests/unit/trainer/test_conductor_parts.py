@@ -113,10 +113,14 @@ def test_pieces_are_sentences_without_the_words_that_link_them() -> None:
 
 def test_rewards() -> None:
     invalid, wrong = Rollout(valid=False), Rollout(valid=True, calls=3, cost_usd=0.1)
-    right = Rollout(valid=True, score=1.0, calls=2, cost_usd=0.2)
+    right = Rollout(valid=True, score=1.0, share=1.0, calls=2, cost_usd=0.2)
+    half = Rollout(valid=True, share=0.5)
     assert [task_reward(rollout) for rollout in (invalid, wrong, right)] == [0.0, 0.5, 1.0]
-    assert training_reward(right, cost_weight=1.0, call_weight=0.05) == pytest.approx(0.7)
-    assert training_reward(wrong, cost_weight=100.0) == 0.0
+    assert training_reward(right, CONFIG.model_copy(update={"cost_weight": 1.0, "call_weight": 0.05})) == pytest.approx(0.7)
+    assert training_reward(wrong, CONFIG.model_copy(update={"cost_weight": 100.0})) == 0.0
+    partial = CONFIG.model_copy(update={"partial_credit": True})
+    assert [training_reward(rollout, partial) for rollout in (invalid, wrong, half, right)] == [0.0, 0.5, 0.75, 1.0]
+    assert training_reward(half, CONFIG) == task_reward(half) == 0.5
     assert zero_variance([0.5, 0.5, 1.0, 0.5], 2) == [True, False]
     assert most_contested([0.5, 0.5, 0.0, 1.0, 0.5, 1.0], 2, count=2) == [1, 2]
 

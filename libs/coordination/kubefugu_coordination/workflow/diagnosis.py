@@ -25,6 +25,8 @@ class PlanCode(StrEnum):
     """A list whose bracket is never closed, typically an output cut at its token limit."""
     LIST_UNREADABLE = "LIST_UNREADABLE"
     """Balanced, but neither a Python literal nor JSON."""
+    STEP_UNREADABLE = "STEP_UNREADABLE"
+    """A line that begins a step of the one-line form and does not end it."""
     NO_STEPS = "NO_STEPS"
     """Empty lists, or no step with a subtask."""
     LENGTHS_DIFFER = "LENGTHS_DIFFER"

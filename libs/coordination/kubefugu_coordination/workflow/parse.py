@@ -1,4 +1,4 @@
-"""From a planner's text to three raw lists (ALGORITHMS.md section 3, parse).
+"""From a planner's text to three raw lists (ALGORITHMS.md section 3, parse). A text without them may have one line a step.
 
 Planners wrap their lists in thoughts, fences, bullets and prose. The reader walks over the text once, outside of lists: it
 skips `<think>` blocks, recognises labels with their aliases in any case, and takes the first balanced list after each label;
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, PlanCode
+from kubefugu_coordination.workflow.step_lines import parse_step_lines
 
 MAX_OUTPUT_CHARS = 65_536
 _MAX_UNBALANCED = 16
@@ -71,7 +72,10 @@ def parse_plan(text: str) -> RawPlan | tuple[Diagnosis, ...]:
     found = _from_object(text) or _walk(text)
     missing = [label for label in LABELS if label not in found.lists]
     if missing:
-        return _why_missing(found, missing, text)
+        steps = parse_step_lines(text)
+        if steps is None:
+            return _why_missing(found, missing, text)
+        return RawPlan(*steps) if isinstance(steps[0], list) else steps
     notes = tuple(
         Diagnosis(PlanCode.LABEL_REPEATED, f"{label} has several lists; the first one counts.")
         for label in LABELS

@@ -15,6 +15,7 @@ from typing import Any
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, describe
 from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_briefly, describe_workers
 from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists, render_named_lists
+from kubefugu_coordination.workflow.step_lines import render_step_lines
 from kubefugu_coordination.workflow.transcript import task_text
 
 
@@ -36,6 +37,8 @@ class PromptStyle(StrEnum):
     """One sentence, one short line a worker, the user's last message: for a planner that was trained on this form."""
     NAMES = "names"
     """As short, with the workers by name and after the subtasks: the form that the smallest decoders learn best."""
+    STEPS = "steps"
+    """As short, one line a step (`step_lines.py`): the form that the smallest decoders learn best."""
 
 
 _RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
@@ -51,6 +54,7 @@ Rules:
 - {output}"""
 _COMPACT_RULES = "Plan the task for the workers, in at most {max_steps} steps: model_id, subtasks, access_list."
 _NAMES_RULES = "Plan the task for the workers, in at most {max_steps} steps: subtasks, workers, access_list."
+_STEPS_RULES = 'Plan the task for the workers, in at most {max_steps} lines: "subtask" -> worker [steps it sees].'
 _SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
 _ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
 _LISTS = {
@@ -144,7 +148,7 @@ def planner_messages(
     if memory:
         task = f"{task}\n\n{memory}"
     if style is not PromptStyle.FULL:
-        return _short_messages(task, workers, max_steps, numbered=style is PromptStyle.COMPACT)
+        return _short_messages(task, workers, max_steps, style)
     asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
     for example in examples_for(workers):
         if len(example.plan.steps) <= max_steps:
@@ -154,16 +158,19 @@ def planner_messages(
     return asked
 
 
-def _short_messages(task: str, workers: Sequence[OfferedWorker], max_steps: int, *, numbered: bool) -> list[dict[str, str]]:
-    rules = _COMPACT_RULES if numbered else _NAMES_RULES
+def _short_messages(task: str, workers: Sequence[OfferedWorker], max_steps: int, style: PromptStyle) -> list[dict[str, str]]:
+    rules = {PromptStyle.COMPACT: _COMPACT_RULES, PromptStyle.NAMES: _NAMES_RULES, PromptStyle.STEPS: _STEPS_RULES}[style]
+    told = describe_briefly(workers, numbered=style is PromptStyle.COMPACT)
     return [
         {"role": "system", "content": rules.format(max_steps=max_steps)},
-        {"role": "user", "content": f"Workers:\n{describe_briefly(workers, numbered=numbered)}\nTask:\n{task}"},
+        {"role": "user", "content": f"Workers:\n{told}\nTask:\n{task}"},
     ]
 
 
 def plan_text(plan: Plan, workers: Sequence[OfferedWorker], *, style: PromptStyle) -> str:
     """A plan as a planner that is asked in this style shall write it."""
+    if style is PromptStyle.STEPS:
+        return render_step_lines(plan)
     if style is PromptStyle.NAMES:
         return render_named_lists(plan)
     return render_lists(plan, {worker.name: number for number, worker in enumerate(workers)})

@@ -21,6 +21,8 @@ class WorkflowSettings:
     """Tokens that a request's workflow may use, input and output; 0: unbounded."""
     step_max_tokens: int = 0
     """Longest reply of a step that is not the answer; the client's max_tokens is about the answer alone. 0: no bound."""
+    failover: bool = True
+    """A step whose worker fails or declines is given to another one. Off in training: a plan is judged by its own choice."""
     first_try_share: float = 0.6
     """Share of a step's time that its first worker gets where another one could be asked."""
     progress_s: float = 8.0

@@ -70,7 +70,7 @@ class StepCalls:
 
     async def run(self) -> TurnResult | Waits:
         """The reply. Raises the summary of all failures; a stream that broke off raises its own error."""
-        left = self._order(self._context.allowed, ranking=())
+        left = self._order(self._asked(), ranking=())
         asked_router = False
         while left:
             if len(self._failures) and not asked_router:
@@ -82,6 +82,12 @@ class StepCalls:
             if outcome is not None:
                 return outcome
         raise self._failures.summary()
+
+    def _asked(self) -> Sequence[WorkerSpec]:
+        allowed = self._context.allowed
+        if self._context.settings.failover:
+            return allowed
+        return [worker for worker in allowed if worker.name == self._task.planned]
 
     def _order(self, workers: Sequence[WorkerSpec], *, ranking: Sequence[str]) -> list[WorkerSpec]:
         """Workers to ask, best first. Raises BudgetExceededError where none of those that are able can be paid."""

@@ -33,7 +33,7 @@ def conductor(
     layers: Annotated[int, typer.Option("--layers", min=0, help="LoRA on so many layers from the top; 0: all.")] = 0,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or bfloat16, of the frozen weights.")] = "float32",
     style: Annotated[
-        str, typer.Option("--style", help="compact, names or full: the planner's prompt, in training and serving.")
+        str, typer.Option("--style", help="compact, names, steps or full: the planner's prompt, in training and serving.")
     ] = "compact",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, max=20, help="Most steps of a plan.")] = 5,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=16, help="Longest plan.")] = 160,
@@ -54,6 +54,8 @@ def conductor(
     lr: Annotated[float, typer.Option("--lr", help="Learning rate of GRPO.")] = 1e-4,
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature of rollouts.")] = 1.0,
     answer_tokens: Annotated[int, typer.Option("--answer-tokens", min=0, help="Longest reply in a rollout; 0: unbounded.")] = 0,
+    failover: Annotated[bool, typer.Option(help="Replace a worker that declines in rollouts too, as serving does.")] = False,
+    partial_credit: Annotated[bool, typer.Option(help="Training reward for a share of a question's parts.")] = False,
     cost_weight: Annotated[float, typer.Option("--cost-weight", min=0.0, help="Reward that one US dollar costs.")] = 0.0,
     call_weight: Annotated[float, typer.Option("--call-weight", min=0.0, help="Reward that one worker call costs.")] = 0.0,
     oversample: Annotated[

@@ -75,6 +75,10 @@ class ConductorConfig(BaseModel):
     """Sampling temperature of rollouts."""
     answer_tokens: int = Field(default=0, ge=0)
     """Longest reply of a worker in a rollout; 0: as long as it likes."""
+    failover: bool = False
+    """A worker that declines is replaced in rollouts as it is in serving. Off: naming the right one is what earns."""
+    partial_credit: bool = False
+    """Training reward between 0.5 and 1 by the share of a question's parts that are right; measurements stay strict."""
     cost_weight: float = Field(default=0.0, ge=0)
     """Reward that one US dollar of worker calls costs."""
     call_weight: float = Field(default=0.0, ge=0)

@@ -144,9 +144,7 @@ class Rollouts:
         rollouts: Sequence[Rollout],
     ) -> dict[str, list[Any]]:
         config = self._config
-        rewards = [
-            training_reward(rollout, cost_weight=config.cost_weight, call_weight=config.call_weight) for rollout in rollouts
-        ]
+        rewards = [training_reward(rollout, config) for rollout in rollouts]
         plain = [task_reward(rollout) for rollout in rollouts]
         flat = zero_variance(rewards, config.group)
         self._order.saw([item.number for item in items], plain)

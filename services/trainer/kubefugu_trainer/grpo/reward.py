@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.rollouts import Rollout
 
 RIGHT = 0.999
@@ -19,9 +20,12 @@ def task_reward(rollout: Rollout) -> float:
     return 1.0 if rollout.score >= RIGHT else 0.5
 
 
-def training_reward(rollout: Rollout, *, cost_weight: float = 0.0, call_weight: float = 0.0) -> float:
-    """The task's reward less what the plan's worker calls cost; never below 0."""
-    return max(0.0, task_reward(rollout) - cost_weight * rollout.cost_usd - call_weight * rollout.calls)
+def training_reward(rollout: Rollout, config: ConductorConfig) -> float:
+    """The task's reward, or its share for the parts that are right, less what the plan's worker calls cost; never below 0."""
+    reward = task_reward(rollout)
+    if config.partial_credit and rollout.valid:
+        reward = 0.5 + 0.5 * rollout.share
+    return max(0.0, reward - config.cost_weight * rollout.cost_usd - config.call_weight * rollout.calls)
 
 
 def zero_variance(rewards: Sequence[float], group: int) -> list[bool]:

@@ -35,11 +35,11 @@ _Result = TypeVar("_Result")
 class LivePool:
     """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
 
-    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, below: Below | None = None, answer_tokens: int = 0) -> None:
+    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, config: ConductorConfig, below: Below | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
-        self._runner = self._wait(_make(pool, cache, below, answer_tokens))
+        self._runner = self._wait(_make(pool, cache, config, below))
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -56,8 +56,8 @@ class LivePool:
         self._loop.close()
 
 
-async def _make(pool: WorkerPool, cache: FileReplyCache, below: Below | None, answer_tokens: int) -> PlanRunner:
-    return PlanRunner(pool, cache=cache, below=below, answer_tokens=answer_tokens)
+async def _make(pool: WorkerPool, cache: FileReplyCache, config: ConductorConfig, below: Below | None) -> PlanRunner:
+    return PlanRunner(pool, cache=cache, below=below, answer_tokens=config.answer_tokens, failover=config.failover)
 
 
 class ConductorRun:
@@ -95,9 +95,7 @@ class ConductorRun:
         if self._init is not None:
             load_tensors(model, self._init, self._config)
         cache = FileReplyCache(self._run.path / "replies.jsonl")
-        live = LivePool(
-            self._pool, cache, below=PlansBelow(base, model, self._config), answer_tokens=self._config.answer_tokens
-        )
+        live = LivePool(self._pool, cache, config=self._config, below=PlansBelow(base, model, self._config))
         try:
             before = self._warm(base, model, live)
             self._grpo(base, model, live)

@@ -1,8 +1,9 @@
 """Plans for the format warm start: valid in form, random in substance.
 
 A base model that cannot write the format earns nothing, so GRPO has nothing to learn from. These plans teach the form alone:
-how a task is cut up, who does what and who sees what is drawn at random. No solution is in them. Most have several steps:
-where that form is unsure, GRPO's first lesson is that one step is safe, and it never tries two again.
+how a task of several sentences is cut up, who does what and who sees what is drawn at random. No solution is in them. Of such
+tasks most become several steps: where that form is unsure, GRPO's first lesson is that one step is safe, and it never tries two
+again. A task of one sentence is one step: with a second one that repeats it, a small planner cuts everything in two for good.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ def random_plan(item: Item, rng: np.random.Generator) -> Plan:
     readers = [name for name in item.names if name not in item.narrow]
     doers = [name for name in item.names if name != JOIN_WORKER]
     steps = [Step(doers[int(rng.integers(len(doers)))], part) for part in parts]
-    if not readers or item.max_steps == 1 or (len(steps) == 1 and rng.random() < 0.5):
+    if not readers or item.max_steps == 1 or len(steps) == 1:
         return Plan((steps[-1],))
     seen = tuple(range(len(steps)))
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         seen = tuple(index for index in seen if rng.random() < 0.5) or (int(rng.integers(len(steps))),)
     last = Step(readers[int(rng.integers(len(readers)))], _CLOSING[int(rng.integers(len(_CLOSING)))], seen)
     kept = list(seen)
@@ -50,11 +51,11 @@ def _cut(task: str, rng: np.random.Generator) -> list[str]:
     """The task whole, one of its pieces, or all of them in order or not."""
     found = pieces(task)
     draw = rng.random()
-    if draw < 0.1 or len(found) == 1:
+    if draw < 0.15 or len(found) == 1:
         return [task]
-    if draw < 0.2:
+    if draw < 0.25:
         return [found[int(rng.integers(len(found)))]]
-    return found if draw < 0.9 else [found[int(index)] for index in rng.permutation(len(found))]
+    return found if draw < 0.95 else [found[int(index)] for index in rng.permutation(len(found))]
 
 
 def warm_text(item: Item, rng: np.random.Generator) -> str:

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from support.plans import plans
 
 from kubefugu_coordination.workflow.parse import RawPlan, parse_plan
-from kubefugu_coordination.workflow.plan import Plan, render_lists
+from kubefugu_coordination.workflow.plan import Plan, render_lists, render_named_lists
+from kubefugu_coordination.workflow.step_lines import render_step_lines
 from kubefugu_coordination.workflow.validate import PlanReading, read_plan, validate_plan
 
 WORKERS = ("alpha", "beta", "gamma")
 
 _SPACELESS = r"""model_id subtasks: access_list= models "workers": [ ] [[]] [0,1] [True] ["a","b"] " ' \ \ud800 <think>
-</think> ``` - : { } "all" [-1] [1e999] ( ) # b' None"""
+</think> ``` - : { } "all" [-1] [1e999] ( ) # b' None "a" -> alpha => [0]"""
 _FRAGMENTS = st.sampled_from([*_SPACELESS.split(), '"' * 3, "\n", " ", "\x00"])
 _VALUES = st.recursive(
     st.none()
@@ -77,8 +78,8 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_si
 def test_a_rendered_plan_reads_back_as_itself(plan: Plan) -> None:
     """The training format is the executor's format: what is rendered for training is what serving reads."""
     ids = {name: index for index, name in enumerate(WORKERS)}
-    reading = read_plan(render_lists(plan, ids), workers=WORKERS)
-    assert reading == PlanReading(plan, ())
+    for text in (render_lists(plan, ids), render_named_lists(plan), render_step_lines(plan)):
+        assert read_plan(text, workers=WORKERS) == PlanReading(plan, ())
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 

@@ -1,0 +1,71 @@
+"""A plan as one line a step: `"subtask" -> worker [0, 1]`, the form that the smallest decoders write best.
+
+What belongs to a step stands in one line, so nothing can differ in length; the worker is named when the subtask is written. The
+access list is left out where it is empty. Bullets, numbers, fences and prose around the lines are skipped.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from typing import Any
+
+from kubefugu_coordination.workflow.diagnosis import Diagnosis, PlanCode
+from kubefugu_coordination.workflow.plan import Plan
+
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
+_LEAD = r"[ \t]*(?:[-*+][ \t]+|\(?\d{1,3}[.:)][ \t]*)?"
+_BEGIN = re.compile(rf"{_LEAD}[\"']")
+_STEP = re.compile(
+    rf"{_LEAD}(?P<subtask>{_QUOTED})[ \t]*(?:->|=>|\u2192)[ \t]*"
+    rf"(?P<worker>{_QUOTED}|[^\s\"'\[\],;]+)[ \t]*,?[ \t]*(?P<access>\[[^\[\]]*\]|\"all\"|all)?[ \t]*[;,]?[ \t]*"
+)
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
+_THOUGHT_END = re.compile(r".*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+
+RawSteps = tuple[list[Any], list[Any], list[Any]]
+"""Worker ids or names, subtasks, access; as long as each other, their contents not checked yet."""
+
+
+def render_step_lines(plan: Plan) -> str:
+    """The canonical text of a plan in this form."""
+    return "\n".join(
+        f"{json.dumps(step.subtask, ensure_ascii=False)} -> {step.worker}" + (f" {list(step.access)}" if step.access else "")
+        for step in plan.steps
+    )
+
+
+def parse_step_lines(text: str) -> RawSteps | tuple[Diagnosis, ...] | None:
+    """The steps of a text; None where it has none; why not where a line begins a step and does not end it. Never raises."""
+    steps: RawSteps = ([], [], [])
+    failures: list[Diagnosis] = []
+    for line in _THOUGHT_END.sub("", _THOUGHT.sub("", text)).split("\n"):
+        match = _STEP.fullmatch(line.rstrip(" \t\r`"))
+        if match is not None:
+            values = [_value(match[part]) for part in ("worker", "subtask", "access")]
+            for column, value in zip(steps, values, strict=True):
+                column.append(value)
+        elif _BEGIN.match(line):
+            message = 'A line begins a step but is not of the form "subtask" -> worker [steps that it sees].'
+            failures.append(Diagnosis(PlanCode.STEP_UNREADABLE, message, len(steps[0]) + len(failures)))
+    if not steps[0]:
+        return None
+    return tuple(failures) or steps
+
+
+def _value(source: str | None) -> Any:
+    """A literal where it is one, else the text itself; an absent access list is empty."""
+    if source is None:
+        return []
+    try:
+        return json.loads(source)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in a subtask is a SyntaxWarning of the compiler
+            return ast.literal_eval(source)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return source
