@@ -13,6 +13,7 @@ candidates; with so few tokens the adapted matrices weigh more, so its ratios ar
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -299,7 +300,8 @@ def queue_cost(folder: Path, *, candidates: int, questions: int, rounds: int) ->
 
 
 def main() -> None:
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer prompts and candidates, within 45 s on two cores")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

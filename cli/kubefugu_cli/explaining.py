@@ -32,9 +32,9 @@ def pool_of(given: str, name: str) -> WorkerPool:
     return load_pool(layout.pool_file if running_state(layout) else find_pool_file(None))
 
 
-def role_name(role: int) -> str:
+def role_name(role: common_pb2.Role.ValueType) -> str:
     """`solver` for ROLE_SOLVER; empty for the unspecified one."""
-    return common_pb2.Role.Name(role).removeprefix("ROLE_").lower().replace("unspecified", "")  # type: ignore[arg-type]
+    return common_pb2.Role.Name(role).removeprefix("ROLE_").lower().replace("unspecified", "")
 
 
 def ask(target: str, question: str, *, pool: WorkerPool, allow: list[str], version: str) -> router_pb2.ExplainResponse:

@@ -31,6 +31,10 @@ def fetch_models(names: Sequence[str]) -> list[Path]:
             if is_fetched(name):
                 paths.append(fetch(name))
                 continue
-            task = progress.add_task(f"fetching {name}", total=entry(name).download_bytes)
-            paths.append(fetch(name, progress=lambda done, total, t=task: progress.update(t, completed=done, total=total)))  # type: ignore[misc]
+            paths.append(_fetch_shown(name, progress))
     return paths
+
+
+def _fetch_shown(name: str, progress: Progress) -> Path:
+    task = progress.add_task(f"fetching {name}", total=entry(name).download_bytes)
+    return fetch(name, progress=lambda done, total: progress.update(task, completed=done, total=total))

@@ -116,9 +116,9 @@ def keep(path: Path, version: str, folder: Path) -> Path:
     return kept
 
 
-def state_name(state: int) -> str:
+def state_name(state: router_pb2.PolicyState.ValueType) -> str:
     """`active` for POLICY_STATE_ACTIVE."""
-    return router_pb2.PolicyState.Name(state).removeprefix("POLICY_STATE_").lower()  # type: ignore[arg-type]
+    return router_pb2.PolicyState.Name(state).removeprefix("POLICY_STATE_").lower()
 
 
 def show(reply: router_pb2.GetPoliciesResponse, *, json_output: bool) -> None:

@@ -19,11 +19,41 @@ from kubefugu_gateway.routes import make_router
 CHAT_PATH = "/v1/chat/completions"
 
 
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's document with the chat endpoint, which FastAPI does not see, written into it."""
+        if self.openapi_schema is None:
+            document = get_openapi(title=self.title, version=self.version, description=self.description, routes=self.routes)
+            schema = chat_request_json_schema()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for name, definition in schema.pop("$defs").items():
+                schemas[name] = _rebased(definition)
+            schemas["ChatRequest"] = _rebased(schema)
+            document["paths"][CHAT_PATH] = {
+                "post": {
+                    "summary": "Answer a conversation",
+                    "operationId": "chat_completions",
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "A chat.completion, or with stream=true chat.completion.chunk events",
+                            "content": {"application/json": {}, "text/event-stream": {}},
+                        }
+                    },
+                }
+            }
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
 def create_app(
     *, chat: ChatCompletions, executor: Executor, authenticator: Authenticator, metrics: GatewayMetrics, docs: bool = True
 ) -> FastAPI:
     """Put the application together."""
-    app = FastAPI(
+    app = _Application(
         title="kubefugu",
         description="Many language models answer as one, behind OpenAI's chat API.",
         docs_url="/docs" if docs else None,
@@ -34,37 +64,7 @@ def create_app(
     problems.install(app)
     app.router.routes.insert(0, Route(CHAT_PATH, chat, methods=["POST"], name="chat_completions"))
     app.include_router(make_router(executor=executor, authenticator=authenticator, metrics=metrics))
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document with the chat endpoint, which FastAPI does not see, written into it."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schema = chat_request_json_schema()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name, definition in schema.pop("$defs").items():
-            schemas[name] = _rebased(definition)
-        schemas["ChatRequest"] = _rebased(schema)
-        document["paths"][CHAT_PATH] = {
-            "post": {
-                "summary": "Answer a conversation",
-                "operationId": "chat_completions",
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
-                },
-                "responses": {
-                    "200": {
-                        "description": "A chat.completion, or with stream=true chat.completion.chunk events",
-                        "content": {"application/json": {}, "text/event-stream": {}},
-                    }
-                },
-            }
-        }
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 def _rebased(value: Any) -> Any:

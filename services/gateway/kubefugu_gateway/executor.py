@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 class Execution(Protocol):
     """One running request."""
 
-    def events(self) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+    def events(self) -> AsyncGenerator[executor_pb2.ExecuteResponse, None]:
         """What happens, in order. Raises KubefuguError where the executor ends the call with an error."""
         ...
 
@@ -83,7 +83,7 @@ class GrpcExecution:
         self._timeout_s = timeout_s
         self._reason: KubefuguError | None = None
 
-    async def events(self) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+    async def events(self) -> AsyncGenerator[executor_pb2.ExecuteResponse, None]:
         """See Execution."""
         guard = asyncio.create_task(self._give_up_when_away())
         try:

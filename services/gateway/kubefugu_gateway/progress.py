@@ -17,11 +17,11 @@ _OUTCOME_PREFIX = "TURN_OUTCOME_"
 _ROLE_PREFIX = "ROLE_"
 
 
-def role_name(role: int) -> str | None:
+def role_name(role: common_pb2.Role.ValueType) -> str | None:
     """solver, thinker or verifier; None where it is not set."""
     if role == common_pb2.ROLE_UNSPECIFIED:
         return None
-    return common_pb2.Role.Name(role).removeprefix(_ROLE_PREFIX).lower()  # type: ignore[arg-type]
+    return common_pb2.Role.Name(role).removeprefix(_ROLE_PREFIX).lower()
 
 
 def typed_event(event: executor_pb2.ExecuteResponse, *, request_id: str, created: int, model: str) -> bytes | None:
@@ -96,8 +96,8 @@ def _step_ended(event: executor_pb2.StepEnded) -> dict[str, Any]:
     }
 
 
-def _outcome(value: int) -> str:
-    return executor_pb2.TurnOutcome.Name(value).removeprefix(_OUTCOME_PREFIX).lower()  # type: ignore[arg-type]
+def _outcome(value: executor_pb2.TurnOutcome.ValueType) -> str:
+    return executor_pb2.TurnOutcome.Name(value).removeprefix(_OUTCOME_PREFIX).lower()
 
 
 def _usage(usage: common_pb2.Usage) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Watch:
 async def relay_whole(execution: Execution, send: Send, exchange: Exchange) -> None:
     """Answer with the completion. Raises KubefuguError; nothing has been sent then."""
     seen = exchange.observed
-    async with aclosing(execution.events()) as events:  # type: ignore[type-var]
+    async with aclosing(execution.events()) as events:
         async for event in events:
             seen.take(event)
     if seen.done is None or not seen.done.completion_json:
@@ -70,7 +70,7 @@ async def relay_stream(execution: Execution, send: Send, exchange: Exchange, *, 
     before is an HTTP error. Later failures are an error event, and the stream ends without [DONE].
     """
     try:
-        async with aclosing(execution.events()) as events:  # type: ignore[type-var]
+        async with aclosing(execution.events()) as events:
             async for event in events:
                 payload = _frame(event, exchange, typed_progress=typed_progress)
                 if payload:

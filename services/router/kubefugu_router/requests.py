@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubefugu.common.v1 import common_pb2
@@ -39,9 +40,9 @@ class RouteQuery:
         return self.conversation_key or "\0".join(self.transcript[0])
 
 
-def transcript_of(messages: object) -> tuple[Message, ...]:
+def transcript_of(messages: Iterable[common_pb2.TranscriptMessage]) -> tuple[Message, ...]:
     """Role and text of each message."""
-    return tuple((message.role, message.text) for message in messages)  # type: ignore[attr-defined]
+    return tuple((message.role, message.text) for message in messages)
 
 
 def parse(request: router_pb2.RouteRequest) -> RouteQuery:

@@ -113,8 +113,7 @@ def _fetch(model: CatalogModel, folder: Path, progress: Progress) -> None:
     done_bytes = 0
     for number, archive in enumerate(model.archives):
         if number >= archives_done:
-            base = done_bytes
-            local = _bring(archive, incoming, lambda n, base=base: progress(base + n, model.download_bytes))  # type: ignore[misc]
+            local = _bring(archive, incoming, _counted_on(progress, done_bytes, model.download_bytes))
             _take_apart(model, archive, local, incoming)
             _write_json(incoming / "state.json", {"archives_done": number + 1, "sizes": _sizes(model, incoming)})
             local.unlink()
@@ -130,6 +129,11 @@ def _fetch(model: CatalogModel, folder: Path, progress: Progress) -> None:
         _part(incoming, file.path).replace(folder / file.path)
     _write_marker(model, folder)
     shutil.rmtree(incoming)
+
+
+def _counted_on(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Progress of one archive as progress of all."""
+    return lambda done: progress(before + done, total)
 
 
 def _bring(archive: Archive, incoming: Path, progress: Callable[[int], None]) -> Path:

@@ -40,7 +40,8 @@ class PaddedPass:
     def __init__(self, params: DecoderParams, rotary: RotaryTable, variant: Variant, length: int) -> None:
         self._params, self._variant, self._length = params, variant, length
         device = params.device
-        self._rotary: Rotary = tuple(part.clone() for part in rotary.at([(0, length)]))  # type: ignore[assignment]
+        cos, sin = rotary.at([(0, length)])
+        self._rotary: Rotary = (cos.clone(), sin.clone())
         self._staged = torch.zeros(length, dtype=torch.long, pin_memory=device.type == "cuda")
         self._last_staged = torch.zeros(1, dtype=torch.long, pin_memory=device.type == "cuda")
         self.tokens = torch.zeros(length, dtype=torch.long, device=device)
@@ -153,7 +154,7 @@ class GraphCache:
 
 def record_cuda(padded: PaddedPass) -> Callable[[], object]:
     """Warm the pass up on a side stream, then record it. https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):

@@ -75,7 +75,7 @@ class Problem:
             arrays["token_lengths"] = np.array([len(ids) for ids in self.tokens], dtype=np.int64)
             arrays["tokens"] = np.concatenate(self.tokens) if self.tokens else np.zeros(0, dtype=np.int32)
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # one might be called allow_pickle
         return buffer.getvalue()
 
     @classmethod

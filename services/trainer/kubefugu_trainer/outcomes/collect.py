@@ -7,7 +7,7 @@ this run. Calls start only while the cost cap holds, each reserving its worst ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,8 +136,9 @@ class Collector:
     def _given_up(self, worker: str) -> bool:
         return self._failures.get(worker, 0) >= self._config.give_up_after
 
-    async def _drain(self, worker: str, jobs: object) -> None:
-        for job in jobs:  # type: ignore[attr-defined]  # an iterator shared by the worker's tasks
+    async def _drain(self, worker: str, jobs: Iterator[_Job]) -> None:
+        """Measure what is left; the iterator is shared by the worker's tasks."""
+        for job in jobs:
             if self._given_up(worker) or not await self._measure(job):
                 return
 

@@ -73,7 +73,7 @@ class RunDirectory:
     def save(self, name: str, **arrays: NDArray[Any]) -> None:
         """Write a checkpoint, complete or absent."""
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]  # one might be called allow_pickle
         with replace_file(self.path / "checkpoints" / f"{name}.npz") as file:
             file.write(buffer.getvalue())
 

@@ -177,7 +177,7 @@ class _Training:
             group["lr"] = self._schedule.learning_rate * decay
         loss = self._loss(torch.einsum("nk,slk->snl", self._z[rows], self.weights), self._targets[:, rows])
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
         self._optimizer.step()
         self._steps += 1
 

@@ -167,7 +167,7 @@ class _Fit:
         loss = divergence(logits, self._fit_targets[torch.from_numpy(picked)]).mean()
         loss = loss + 0.5 * self._task.penalty * (self._moves[:, :-1] ** 2).sum()
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's
         self._optimizer.step()
         with torch.no_grad():
             for delta in self._deltas.values():

@@ -190,7 +190,11 @@ def choose(
 
 def _by_setting(problem: Problem, folds: Sequence[GradientFold]) -> list[FloatArray]:
     """(n, L) out-of-fold logits of each setting."""
-    return [out_of_fold(problem, folds, lambda fold, s=s: fold.heads[s]) for s in range(len(folds[0].heads))]  # type: ignore[misc]
+
+    def heads(setting: int) -> Callable[[GradientFold], NDArray[np.float32]]:
+        return lambda fold: fold.heads[setting]
+
+    return [out_of_fold(problem, folds, heads(setting)) for setting in range(len(folds[0].heads))]
 
 
 def final_head(

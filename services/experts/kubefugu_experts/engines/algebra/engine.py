@@ -88,6 +88,7 @@ class AlgebraEngine:
                 return Answer("It is not defined: it divides by zero.")
             except TooLargeError:
                 return Declined("The number would be too large to write down.")
+            # What sympy raises where it finds no closed form (NotImplementedError: no algorithm) or the text is no mathematics.
             except (
                 UntellableError,
                 ValueError,
