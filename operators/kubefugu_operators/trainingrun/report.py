@@ -52,6 +52,15 @@ def termination(pod: Body) -> tuple[int, str] | None:
     return None
 
 
+def ended_by_error(pod: Body) -> bool:
+    """True where the program itself failed: not stopped, not deleted, not evicted."""
+    ended = termination(pod)
+    if ended is None or ended[0] in (0, *STOPPED_EXITS) or pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions", ())
+    return not any(told["type"] == "DisruptionTarget" and told["status"] == "True" for told in conditions)
+
+
 def explanation(pods: tuple[Body, ...]) -> str:
     """What the newest ended driver said about its failure."""
     for pod in reversed(pods):

@@ -83,6 +83,10 @@ class TrainingRunStatus(Status):
     """Attempts that the program itself ended with an error."""
     infrastructure_failures: int = Field(default=0, ge=0)
     """Attempts lost to evictions, deleted pods and nodes."""
+    suspensions: int = Field(default=0, ge=0)
+    """Attempts that a suspension ended, the user's or a queue's."""
+    suspended_pod: str = Field(default="", max_length=64)
+    """UID of the driver pod that the last suspension stopped."""
     evaluators: str = Field(default="", max_length=16)
     """Evaluators that are ready, of those that are wanted."""
     start_time: str = Field(default="", max_length=32)

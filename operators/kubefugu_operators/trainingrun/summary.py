@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from kubefugu_operators.cluster.objects import Body
 from kubefugu_operators.conditions import Finding, merge, timestamp
@@ -72,9 +73,7 @@ def build_status(
     generation = observed.body["metadata"].get("generation", 0)
     summary = succeeded(findings)
     told = stages.stored_report(observed)
-    newest = observed.pods[-1]["metadata"]["uid"] if observed.pods else ""
-    attempt = before.attempt + (1 if newest and newest != before.driver_pod else 0)
-    failed = _failed(observed)
+    attempts = _attempts(observed, before, suspended=spec.suspend or state.phase is JobPhase.SUSPENDED)
     progress = _progress(observed.view) or before.progress
     ended = summary.status != "Unknown"
     running = state.phase is JobPhase.RUNNING
@@ -84,10 +83,7 @@ def build_status(
         snapshot=snapshot["metadata"]["name"],
         data_sha256=data_sha256(snapshot),
         job=objects.job_name(observed.body["metadata"]["name"]) if state.phase is not JobPhase.ABSENT else "",
-        driver_pod=newest or before.driver_pod,
-        attempt=attempt,
-        application_failures=max(failed, before.application_failures),
-        infrastructure_failures=max(0, attempt - 1 - failed, before.infrastructure_failures),
+        **attempts,
         evaluators=f"{evaluators.ready(observed)}/{spec.evaluators.replicas}" if spec.evaluators.replicas and not ended else "",
         start_time=before.start_time or (timestamp(observed.now) if running else ""),
         completion_time=before.completion_time or (timestamp(observed.now) if ended else ""),
@@ -103,9 +99,32 @@ def build_status(
     return body
 
 
+def _attempts(observed: RunObserved, before: TrainingRunStatus, *, suspended: bool) -> dict[str, Any]:
+    """The newest driver pod, and what ended attempts: the program's own error, a suspension, or the loss of the pod."""
+    newest = observed.pods[-1] if observed.pods else None
+    uid = newest["metadata"]["uid"] if newest else before.driver_pod
+    attempt = before.attempt + (1 if uid != before.driver_pod else 0)
+    broken = newest is not None and report.ended_by_error(newest)
+    stopped = bool(suspended and uid and uid != before.suspended_pod and not broken)
+    suspensions = before.suspensions + (1 if stopped else 0)
+    failures = max(_failed(observed), before.application_failures)
+    # Whether the newest pod is lost is known when another one has taken its place.
+    over = attempt - 1 + (1 if stopped or broken or uid == before.suspended_pod else 0)
+    return {
+        "driver_pod": uid,
+        "attempt": attempt,
+        "application_failures": failures,
+        "suspensions": suspensions,
+        "suspended_pod": uid if stopped else before.suspended_pod,
+        "infrastructure_failures": max(0, over - failures - suspensions, before.infrastructure_failures),
+    }
+
+
 def _failed(observed: RunObserved) -> int:
+    """Attempts that the program ended with an error: the Job's count may come after the pod's own word."""
     job = observed.child("Job", objects.job_name(observed.body["metadata"]["name"]))
-    return int(((job or {}).get("status") or {}).get("failed", 0))
+    counted = int(((job or {}).get("status") or {}).get("failed", 0))
+    return max(counted, sum(map(report.ended_by_error, observed.pods)))
 
 
 def _progress(view: RunView | None) -> Progress | None:
