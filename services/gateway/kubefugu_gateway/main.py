@@ -90,7 +90,7 @@ def make_server(settings: GatewaySettings, app: FastAPI, chat: ChatCompletions) 
         proxy_headers=False,
         timeout_keep_alive=settings.keep_alive_seconds,
     )
-    return GatewayServer(config, drain_s=settings.drain_seconds, abort_all=chat.abort_all)
+    return GatewayServer(config, drain_s=settings.drain_seconds, linger_s=settings.linger_s, abort_all=chat.abort_all)
 
 
 async def serve(settings: GatewaySettings, authenticator: Authenticator) -> None:

@@ -12,6 +12,9 @@ from pydantic_settings import SettingsConfigDict
 from kubefugu_core.chat import ChatLimits
 from kubefugu_core.settings import ServiceSettings
 
+_FORGOTTEN_AFTER_S = 3.0
+"""Load balancers take an address out within about this time (kube-proxy: one second and what iptables takes)."""
+
 
 class GatewaySettings(ServiceSettings):
     """What the gateway can be told."""
@@ -42,6 +45,8 @@ class GatewaySettings(ServiceSettings):
     """Chat requests at the same time; further ones get 503."""
     keep_alive_seconds: int = Field(default=75, ge=1, le=3600)
     """Time that an idle connection is kept."""
+    linger_seconds: float = Field(default=-1, ge=-1, le=300)
+    """Time after SIGTERM in which new connections are still taken; -1: 3 where other machines reach the address, else 0."""
     docs: bool = True
     """Serve the OpenAPI page at /docs and its document at /openapi.json."""
 
@@ -49,6 +54,13 @@ class GatewaySettings(ServiceSettings):
     def limits(self) -> ChatLimits:
         """Bounds of a request."""
         return ChatLimits(max_body_bytes=self.max_body_bytes, max_messages=self.max_messages)
+
+    @property
+    def linger_s(self) -> float:
+        """Seconds between SIGTERM and the drain."""
+        if self.linger_seconds >= 0:
+            return self.linger_seconds
+        return 0.0 if is_loopback(self.host) else _FORGOTTEN_AFTER_S
 
     @property
     def keys_needed(self) -> bool:

@@ -54,6 +54,30 @@ async def test_on_sigterm_streams_end_as_if_nothing_happened_and_the_exit_code_i
         assert not any("before" in line for line in gateway.lines)
 
 
+async def test_after_sigterm_new_connections_are_answered_for_a_while_and_told_to_end() -> None:
+    async def script(request: executor_pb2.ExecuteRequest) -> AsyncIterator[Response]:
+        yield sse(b'{"id": "x"}')
+        yield done(request)
+
+    async with (
+        scripted_executor(script) as (_, target),
+        service(MODULE, "--port", "0", "--executor-target", target, "--linger-seconds", "120") as gateway,
+    ):
+        port = (await gateway.wait_for("gateway_listening"))["port"]
+        url = f"http://127.0.0.1:{port}/healthz"
+        async with httpx.AsyncClient() as kept:
+            assert "connection" not in (await kept.get(url)).headers
+            gateway.terminate()
+            await gateway.wait_for("gateway_leaving")
+            assert (await kept.get(url)).headers["connection"] == "close"
+            async with httpx.AsyncClient() as fresh:
+                assert (await fresh.get(url)).headers["connection"] == "close"
+        assert gateway.event("gateway_draining") is None
+        gateway.terminate()
+        assert await gateway.ended() == 0
+        await until_refused(port)
+
+
 async def test_what_outlives_the_grace_gets_an_error_event_and_503() -> None:
     async def script(request: executor_pb2.ExecuteRequest) -> AsyncIterator[Response]:
         if orjson.loads(request.chat_request_json).get("stream"):

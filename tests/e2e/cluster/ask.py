@@ -14,12 +14,20 @@ client = OpenAI(base_url="http://kubefugu-gateway/v1", api_key="none", max_retri
 
 def ask(question: str) -> dict[str, object]:
     """One answer, or the error."""
+    begun = time.monotonic()
     try:
         raw = client.chat.completions.with_raw_response.create(
             model="fugu", messages=[{"role": "user", "content": question}], max_tokens=24
         )
     except OpenAIError as error:
-        return {"question": question, "error": str(error)}
+        cause = repr(error.__cause__ or "")
+        return {
+            "question": question,
+            "error": str(error),
+            "cause": cause,
+            "at": time.strftime("%H:%M:%S"),
+            "after_s": time.monotonic() - begun,
+        }
     answer = raw.parse().choices[0].message.content
     headers = {key.removeprefix("x-kubefugu-"): value for key, value in raw.headers.items() if key.startswith("x-kubefugu-")}
     return {"question": question, "answer": answer, **headers}
