@@ -1,6 +1,8 @@
 """A keyed work queue: one worker a key at a time; events that arrive meanwhile are folded into one more pass.
 
-The same contract as client-go's workqueue (https://pkg.go.dev/k8s.io/client-go/util/workqueue): deduplication, delayed adds,
+What a user has just changed goes before what is looked at again (events of children, resyncs, retries), so that an edit does
+not wait behind a thousand objects; every fourth key is one that waits without haste, so that these move on, too. Otherwise the
+same contract as client-go's workqueue (https://pkg.go.dev/k8s.io/client-go/util/workqueue): deduplication, delayed adds,
 exponential backoff a key. One slow or failing key delays no other as long as a worker is free.
 """
 
@@ -9,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections import deque
 from collections.abc import Callable
 
 from kubefugu_operators.cluster.objects import Ref
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 300.0
+HASTY_IN_A_ROW = 3
 
 
 class WorkQueue:
@@ -23,10 +25,11 @@ class WorkQueue:
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._ready: deque[Ref] = deque()
-        self._waiting: set[Ref] = set()
+        self._hasty: dict[Ref, None] = {}
+        self._ready: dict[Ref, None] = {}
+        self._hasty_in_a_row = 0
         self._active: set[Ref] = set()
-        self._again: set[Ref] = set()
+        self._again: dict[Ref, bool] = {}
         self._delayed: list[tuple[float, int, Ref]] = []
         self._due: dict[Ref, float] = {}
         self._failures: dict[Ref, int] = {}
@@ -35,27 +38,28 @@ class WorkQueue:
 
     def __len__(self) -> int:
         """Keys that are ready and not being worked on."""
-        return len(self._ready)
+        return len(self._hasty) + len(self._ready)
 
     @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._due)
 
-    def add(self, key: Ref) -> None:
-        """Look at the key soon: now, or once more after the pass that is going on."""
+    def add(self, key: Ref, *, hasty: bool = False) -> None:
+        """Look at the key soon: now, or once more after the pass that is going on. `hasty`: somebody waits for it."""
         self._due.pop(key, None)
         if key in self._active:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.append(key)
+            self._again[key] = hasty or self._again.get(key, False)
+        elif key not in self._hasty:
+            if hasty:
+                self._ready.pop(key, None)
+            (self._hasty if hasty else self._ready)[key] = None
             self._changed.set()
 
     def add_after(self, key: Ref, delay_s: float) -> None:
         """Look at the key after a while, unless an earlier time is set already."""
         due = self._clock() + delay_s
-        if key in self._waiting or self._due.get(key, due + 1) <= due:
+        if key in self._hasty or key in self._ready or self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
         heapq.heappush(self._delayed, (due, next(self._numbers), key))
@@ -65,9 +69,8 @@ class WorkQueue:
         """The next key; call `done` with it afterwards."""
         while True:
             self._release_due()
-            if self._ready:
-                key = self._ready.popleft()
-                self._waiting.discard(key)
+            if self._hasty or self._ready:
+                key = self._take()
                 self._active.add(key)
                 return key
             self._changed.clear()
@@ -82,8 +85,7 @@ class WorkQueue:
         """The pass is over."""
         self._active.discard(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, hasty=self._again.pop(key))
 
     def failed(self, key: Ref) -> float:
         """Look again with exponential backoff; the delay in seconds."""
@@ -96,6 +98,15 @@ class WorkQueue:
     def forget(self, key: Ref) -> None:
         """The key is fine: its backoff starts anew at the next failure."""
         self._failures.pop(key, None)
+
+    def _take(self) -> Ref:
+        """The oldest key, hasty ones first but for every fourth."""
+        hasty = bool(self._hasty) and not (self._ready and self._hasty_in_a_row >= HASTY_IN_A_ROW)
+        self._hasty_in_a_row = self._hasty_in_a_row + 1 if hasty else 0
+        keys = self._hasty if hasty else self._ready
+        key = next(iter(keys))
+        del keys[key]
+        return key
 
     def _release_due(self) -> None:
         now = self._clock()

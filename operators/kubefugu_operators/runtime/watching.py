@@ -103,7 +103,9 @@ class Watcher:
             ref = Ref(kind, metadata["namespace"], metadata["name"])
             self._metrics.event(kind)
             self._freshness.seen(ref, metadata["resourceVersion"], gone=event["type"] == "DELETED")
-            self._queue.add(ref)
+            # The status lags behind the spec: a user's edit, or a new object.
+            status = event["object"].get("status") or {}
+            self._queue.add(ref, hasty=status.get("observedGeneration") != metadata.get("generation"))
 
         return handle
 

@@ -49,6 +49,27 @@ async def test_queue_folds_duplicates_and_works_a_key_once_at_a_time() -> None:
     assert await queue.get() == A
 
 
+async def test_queue_takes_what_somebody_waits_for_first_but_not_always() -> None:
+    queue = WorkQueue(clock=Clock())
+    waiting = [Ref("WorkerPool", "ns", f"w{number}") for number in range(3)]
+    edited = [Ref("WorkerPool", "ns", f"e{number}") for number in range(8)]
+    for key in (*waiting, *edited):
+        queue.add(key)
+    for key in edited:
+        queue.add(key, hasty=True)
+        queue.add(key)
+    assert len(queue) == 11
+    order = [(await queue.get()).name for _ in range(11)]
+    assert order == ["e0", "e1", "e2", "w0", "e3", "e4", "e5", "w1", "e6", "e7", "w2"]
+    queue.add(waiting[0])
+    queue.add(edited[0])
+    queue.add(edited[0], hasty=True)
+    for key in (waiting[0], edited[0], *edited[1:]):
+        queue.done(key)
+    assert await queue.get() == edited[0], "an edit during a pass keeps its haste"
+    assert await queue.get() == waiting[0]
+
+
 async def test_queue_delays_and_backs_off() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
