@@ -43,6 +43,6 @@ def test_names_stand_without_numbers_where_they_are_to_be_written() -> None:
 
 def test_a_step_is_one_line() -> None:
     text = plan_text(PLAN, WORKERS, style=PromptStyle.STEPS)
-    assert text.splitlines() == ['"Capital of \\"Peru\\" [x]?" -> geo', '"5 miles in km?" -> units', '"Both." -> @join [0, 1]']
+    assert text.splitlines() == ['"Capital of \\"Peru\\" [x]?" -> geo', '"5 miles in km?" -> units', '"Both." -> @join all']
     asked = planner_messages(TASK, workers=WORKERS, style=PromptStyle.STEPS)
     assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in asked[1]["content"]

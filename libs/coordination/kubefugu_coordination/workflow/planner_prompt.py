@@ -54,7 +54,7 @@ Rules:
 - {output}"""
 _COMPACT_RULES = "Plan the task for the workers, in at most {max_steps} steps: model_id, subtasks, access_list."
 _NAMES_RULES = "Plan the task for the workers, in at most {max_steps} steps: subtasks, workers, access_list."
-_STEPS_RULES = 'Plan the task for the workers, in at most {max_steps} lines: "subtask" -> worker [steps it sees].'
+_STEPS_RULES = 'Plan the task for the workers, in at most {max_steps} lines: "subtask" -> worker, and all where it sees them.'
 _SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
 _ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
 _LISTS = {

@@ -1,7 +1,8 @@
 """A plan as one line a step: `"subtask" -> worker [0, 1]`, the form that the smallest decoders write best.
 
 What belongs to a step stands in one line, so nothing can differ in length; the worker is named when the subtask is written. The
-access list is left out where it is empty. Bullets, numbers, fences and prose around the lines are skipped.
+access list is left out where it is empty, and is `all` where it holds every earlier step: nothing has to be counted. Bullets,
+numbers, fences and prose around the lines are skipped.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ RawSteps = tuple[list[Any], list[Any], list[Any]]
 def render_step_lines(plan: Plan) -> str:
     """The canonical text of a plan in this form."""
     return "\n".join(
-        f"{json.dumps(step.subtask, ensure_ascii=False)} -> {step.worker}" + (f" {list(step.access)}" if step.access else "")
-        for step in plan.steps
+        f"{json.dumps(step.subtask, ensure_ascii=False)} -> {step.worker}{_access(step.access, index)}"
+        for index, step in enumerate(plan.steps)
     )
+
+
+def _access(access: tuple[int, ...], index: int) -> str:
+    if not access:
+        return ""
+    return " all" if len(access) == index else f" {list(access)}"
 
 
 def parse_step_lines(text: str) -> RawSteps | tuple[Diagnosis, ...] | None:
