@@ -92,7 +92,7 @@ class Stand:
 
     async def decision(self, identity: str, *, tenant: str = "acme") -> dict[str, Any]:
         try:
-            found = await self.stub.GetDecision(pb.GetDecisionRequest(request_id=identity, tenant=tenant), timeout=5)
+            found = await self.stub.GetDecision(pb.GetDecisionRequest(request_id=identity, tenant=tenant), timeout=60)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         document: dict[str, Any] = orjson.loads(found.decision_json)

@@ -27,7 +27,7 @@ from kubefugu_routing.svf.factors import make_bundle, save_bundle
 from support.waiting import until
 
 WORKERS = ("alpha", "beta", "gamma")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Client:
             return False
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def until_serving(self, *, timeout_s: float = 30.0) -> None:
+    async def until_serving(self, *, timeout_s: float = 60.0) -> None:
         seen: list[bool] = []
 
         async def look() -> None:

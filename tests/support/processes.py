@@ -48,7 +48,7 @@ class Service:
         """The first log event of this name so far."""
         return next((event for event in self.events if event.get("event") == name), None)
 
-    async def wait_for(self, name: str, *, timeout_s: float = 30.0) -> dict[str, Any]:
+    async def wait_for(self, name: str, *, timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until the log names an event; fails with the log if the process ends first."""
         await until(
             lambda: self.event(name) or self.returncode is not None or self._reader.done(),
@@ -63,7 +63,7 @@ class Service:
         """SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
 
-    async def ended(self, *, timeout_s: float = 30.0) -> int:
+    async def ended(self, *, timeout_s: float = 60.0) -> int:
         """Wait for the end; the exit code."""
         code = await asyncio.wait_for(self._process.wait(), timeout_s)
         await self._reader

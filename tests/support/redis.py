@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.upstream import until
+from support.waiting import until
 
 
 @asynccontextmanager
@@ -26,7 +26,7 @@ async def redis_server(folder: Path) -> AsyncIterator[str]:
         stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        await until(lambda: _listens(socket))
+        await until(lambda: listens(socket))
         yield f"unix://{socket}"
     finally:
         if process.returncode is None:
@@ -34,7 +34,7 @@ async def redis_server(folder: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-def _listens(path: Path) -> bool:
-    # The file is there a moment before the server listens on it.
+def listens(path: Path) -> bool:
+    """Whether a server listens on the socket: its file is there a moment before."""
     with sockets.socket(sockets.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0

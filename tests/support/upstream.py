@@ -48,6 +48,8 @@ class Script:
     hang: bool = False
     """Read the request and never answer."""
     hang_after_chunks: int | None = None
+    release: asyncio.Event | None = None
+    """Ends the hanging; None: it never ends."""
     done: bool = True
     """False: no [DONE]."""
     spaces: bool = False
@@ -156,7 +158,7 @@ class _Answer:
     async def run(self) -> bool:
         script = self.script
         if script.hang:
-            await asyncio.Event().wait()
+            await self._hang()
         if script.first_byte_delay_s:
             await asyncio.sleep(script.first_byte_delay_s)
         if script.drop:
@@ -164,6 +166,9 @@ class _Answer:
         if script.events is not None or (self.body.get("stream") and script.status == 200 and script.body is None):
             return await self._stream()
         return await self._plain()
+
+    async def _hang(self) -> None:
+        await (self.script.release or asyncio.Event()).wait()
 
     def _dumps(self, document: object) -> bytes:
         return json.dumps(document, separators=(", ", ": ") if self.script.spaces else (",", ":")).encode()
@@ -192,7 +197,7 @@ class _Answer:
             if script.cut_after_chunks == number:
                 return False
             if script.hang_after_chunks == number:
-                await asyncio.Event().wait()
+                await self._hang()
             self.writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
             await self.writer.drain()
             if script.chunk_delay_s:
@@ -260,15 +265,6 @@ async def _read_request(reader: asyncio.StreamReader) -> Recorded | None:
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
     raw = await reader.readexactly(int(headers.get("content-length", "0")))
     return Recorded(lines[0].split(" ")[1], headers, json.loads(raw) if raw else {}, time.monotonic())
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 5.0) -> float:
-    """Poll until `condition` holds; returns the seconds it took, fails after `within_s`."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within_s, "the condition did not come true in time"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - started
 
 
 async def free_port() -> int:

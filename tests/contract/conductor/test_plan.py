@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 from support.pools import CLOCK, pool_of, worker
-from support.upstream import Script, Upstream, until
+from support.upstream import Script, Upstream
+from support.waiting import until
 
 from kubefugu.conductor.v1 import conductor_pb2 as pb
 from kubefugu.conductor.v1 import conductor_pb2_grpc
@@ -207,7 +208,7 @@ async def test_bad_requests_name_the_field(conductor: Stub, fields: dict[str, An
 async def test_the_calls_deadline_reaches_the_planner(conductor: Stub, upstream: Upstream) -> None:
     upstream.plan(Script(hang=True))
     with pytest.raises(DeadlineExceededError):
-        await (await conductor())(timeout_s=0.3)
+        await (await conductor())(timeout_s=1)
     await until(lambda: upstream.requests[0].disconnected_at)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from support.pools import QUESTION, pool_of, within, worker
-from support.upstream import Script, Upstream, free_port, until
+from support.upstream import Script, Upstream, free_port
+from support.waiting import until
 
 from kubefugu_coordination.workers import MemoryReplyCache, RetryPolicy, WorkerClient, WorkerSet
 from kubefugu_core.errors import (
@@ -50,7 +51,7 @@ def client(sets: list[WorkerSet], url: str, *, retry: RetryPolicy = ONCE, cache:
 
 async def test_an_answer_is_read_whole(upstream: Upstream, sets: list[WorkerSet]) -> None:
     prices = {"inputPerMillionTokens": "1000000", "outputPerMillionTokens": "2000000"}
-    reply = await client(sets, upstream.url, prices=prices).complete(QUESTION, deadline=within(5))
+    reply = await client(sets, upstream.url, prices=prices).complete(QUESTION, deadline=within(30))
     assert reply.text == "Hello there, this is the upstream."
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.estimated) == (11, 7, False)
     assert reply.cost_usd == 11 + 14
@@ -59,14 +60,14 @@ async def test_an_answer_is_read_whole(upstream: Upstream, sets: list[WorkerSet]
 
 async def test_the_body_names_the_workers_model_and_nothing_of_ours(upstream: Upstream, sets: list[WorkerSet]) -> None:
     request = QUESTION | {"model": "fugu", "kubefugu": {"explain": True}, "stream": True, "temperature": 0.5}
-    await client(sets, upstream.url).complete(request, deadline=within(5))
+    await client(sets, upstream.url).complete(request, deadline=within(30))
     assert upstream.requests[0].body == QUESTION | {"model": "a-model", "temperature": 0.5}
     assert upstream.requests[0].path == "/v1/chat/completions"
 
 
 async def test_usage_is_estimated_and_marked_where_the_worker_reports_none(upstream: Upstream, sets: list[WorkerSet]) -> None:
     upstream.plan(Script(usage=None))
-    reply = await client(sets, upstream.url).complete(QUESTION, deadline=within(5))
+    reply = await client(sets, upstream.url).complete(QUESTION, deadline=within(30))
     assert reply.usage.estimated
     assert reply.usage.prompt_tokens > 0
     assert reply.usage.completion_tokens > 0
@@ -101,7 +102,7 @@ async def test_every_failure_has_its_class(
 ) -> None:
     upstream.plan(script)
     with pytest.raises(KubefuguError) as caught:
-        await client(sets, upstream.url).complete(QUESTION, deadline=within(5))
+        await client(sets, upstream.url).complete(QUESTION, deadline=within(30))
     assert type(caught.value) is error
     assert caught.value.metadata["worker"] == "a"
     assert caught.value.message.startswith("Worker a")
@@ -111,7 +112,7 @@ async def test_every_failure_has_its_class(
 async def test_what_the_worker_said_is_in_the_message(upstream: Upstream, sets: list[WorkerSet]) -> None:
     upstream.plan(Script(status=400, body=b'{"error": {"message": "max_tokens is too large"}}'))
     with pytest.raises(WorkerRejectedRequestError, match="max_tokens is too large"):
-        await client(sets, upstream.url).complete(QUESTION, deadline=within(5))
+        await client(sets, upstream.url).complete(QUESTION, deadline=within(30))
 
 
 async def test_a_body_without_end_is_cut_off(
@@ -120,20 +121,20 @@ async def test_a_body_without_end_is_cut_off(
     monkeypatch.setattr("kubefugu_coordination.workers.transport.MAX_BODY_BYTES", 1000)
     upstream.plan(Script(body=b'{"pad": "' + b"x" * 5000 + b'"}'))
     with pytest.raises(WorkerProtocolError, match="longer than 1000 bytes"):
-        await client(sets, upstream.url).complete(QUESTION, deadline=within(5))
+        await client(sets, upstream.url).complete(QUESTION, deadline=within(30))
 
 
 async def test_nothing_listens(sets: list[WorkerSet]) -> None:
     with pytest.raises(WorkerUnreachableError, match="Worker a: no connection: .*refused"):
-        await client(sets, f"http://127.0.0.1:{await free_port()}/v1").complete(QUESTION, deadline=within(5))
+        await client(sets, f"http://127.0.0.1:{await free_port()}/v1").complete(QUESTION, deadline=within(30))
 
 
 async def test_the_callers_deadline_ends_a_hanging_call(upstream: Upstream, sets: list[WorkerSet]) -> None:
     upstream.plan(Script(hang=True))
     with pytest.raises(DeadlineExceededError) as caught:
-        await client(sets, upstream.url).complete(QUESTION, deadline=within(0.2))
+        await client(sets, upstream.url).complete(QUESTION, deadline=within(1))
     assert caught.value.metadata["limit"] == "caller"
-    await until(lambda: upstream.requests[0].disconnected_at, within_s=1)
+    assert await until(lambda: upstream.requests[0].disconnected_at) < 1
 
 
 async def test_the_workers_total_time_ends_a_hanging_call(upstream: Upstream, sets: list[WorkerSet]) -> None:
@@ -148,14 +149,14 @@ async def test_cancellation_closes_the_socket_at_once(upstream: Upstream, sets: 
     call = asyncio.create_task(client(sets, upstream.url).complete(QUESTION, deadline=within(30)))
     await until(lambda: upstream.requests)
     call.cancel()
-    assert await until(lambda: upstream.requests[0].disconnected_at, within_s=1) < 1
+    assert await until(lambda: upstream.requests[0].disconnected_at) < 1
     with pytest.raises(asyncio.CancelledError):
         await call
 
 
 async def test_a_429_is_tried_again_after_what_it_asks_for(upstream: Upstream, sets: list[WorkerSet]) -> None:
     upstream.plan(Script(status=429, headers={"Retry-After": "0.3"}), Script(text="now"))
-    reply = await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(5))
+    reply = await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(30))
     assert reply.text == "now"
     assert upstream.requests[1].at - upstream.requests[0].at >= 0.3
 
@@ -164,10 +165,10 @@ async def test_a_429_that_asks_for_too_long_is_given_up_and_honoured(upstream: U
     upstream.plan(Script(status=429, headers={"Retry-After": "60"}))
     limited = client(sets, upstream.url, retry=RetryPolicy())
     with pytest.raises(RateLimitedError) as caught:
-        await limited.complete(QUESTION, deadline=within(5))
+        await limited.complete(QUESTION, deadline=within(30))
     assert caught.value.retry_after_s == 60
     with pytest.raises(RateLimitedError) as again:
-        await limited.complete(QUESTION, deadline=within(5))
+        await limited.complete(QUESTION, deadline=within(30))
     assert again.value.retry_after_s == pytest.approx(60, abs=2)
     assert len(upstream.requests) == 1, "the worker asked to be left alone and was called again"
 
@@ -177,7 +178,7 @@ async def test_a_passing_failure_before_any_byte_is_tried_again(
     upstream: Upstream, sets: list[WorkerSet], script: Script
 ) -> None:
     upstream.plan(script)
-    reply = await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(5))
+    reply = await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(30))
     assert reply.text.startswith("Hello")
     assert len(upstream.requests) == 2
 
@@ -186,7 +187,7 @@ async def test_a_passing_failure_before_any_byte_is_tried_again(
 async def test_a_lasting_failure_is_not_tried_again(upstream: Upstream, sets: list[WorkerSet], script: Script) -> None:
     upstream.plan(script)
     with pytest.raises(WorkerError):
-        await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(5))
+        await client(sets, upstream.url, retry=RetryPolicy()).complete(QUESTION, deadline=within(30))
     assert len(upstream.requests) == 1
 
 
@@ -204,7 +205,7 @@ async def test_calls_beyond_the_concurrency_limit_wait(upstream: Upstream, sets:
     upstream.respond = counted
     async with asyncio.TaskGroup() as group:
         for _ in range(8):
-            group.create_task(limited.complete(QUESTION, deadline=within(5)))
+            group.create_task(limited.complete(QUESTION, deadline=within(30)))
     assert len(upstream.requests) == 8
     assert peak == 2
 
@@ -228,12 +229,12 @@ async def test_the_circuit_opens_after_five_failures_and_says_so(upstream: Upstr
     with capture_logs() as logs:
         for _ in range(5):
             with pytest.raises(WorkerError):
-                await broken.complete(QUESTION, deadline=within(5))
+                await broken.complete(QUESTION, deadline=within(30))
     assert [(line["event"], line["worker"], line["reason"]) for line in logs] == [
         ("worker_circuit_opened", "a", "WORKER_ERROR")
     ]
     with pytest.raises(WorkerUnreachableError, match="rests"), capture_logs() as logs:
-        await broken.complete(QUESTION, deadline=within(5))
+        await broken.complete(QUESTION, deadline=within(30))
     assert logs == [], "the opening is told once, not every call that it stops"
     assert len(upstream.requests) == 5
     assert broken.admission.breaker.state == "open"
@@ -245,15 +246,15 @@ async def test_requests_at_fault_do_not_open_the_circuit(upstream: Upstream, set
     healthy = client(sets, upstream.url)
     for _ in range(8):
         with pytest.raises(WorkerRejectedRequestError):
-            await healthy.complete(QUESTION, deadline=within(5))
+            await healthy.complete(QUESTION, deadline=within(30))
     assert healthy.admission.breaker.state == "closed"
 
 
 async def test_connections_are_used_again(upstream: Upstream, sets: list[WorkerSet]) -> None:
     reused = client(sets, upstream.url)
     for _ in range(4):
-        await reused.complete(QUESTION, deadline=within(5))
-        async with reused.stream(QUESTION, deadline=within(5)) as stream:
+        await reused.complete(QUESTION, deadline=within(30))
+        async with reused.stream(QUESTION, deadline=within(30)) as stream:
             assert [block async for block in stream]
     assert upstream.connections <= 2
 
@@ -263,9 +264,9 @@ async def test_the_reply_cache_is_keyed_by_the_full_request(upstream: Upstream, 
     long = "x" * 100_000
     first = {"messages": [{"role": "user", "content": long + "1"}]}
     second = {"messages": [{"role": "user", "content": long + "2"}]}
-    replies = [await cached.complete(request, deadline=within(5)) for request in (first, first, second)]
+    replies = [await cached.complete(request, deadline=within(30)) for request in (first, first, second)]
     assert [reply.cached for reply in replies] == [False, True, False]
     assert replies[1].text == replies[0].text
     assert len(upstream.requests) == 2
-    await cached.complete(second | {"seed": 1}, deadline=within(5))
+    await cached.complete(second | {"seed": 1}, deadline=within(30))
     assert len(upstream.requests) == 3

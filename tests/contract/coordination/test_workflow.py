@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.routers import ScriptedRouter, decide
-from support.upstream import Script, until
+from support.upstream import Script
+from support.waiting import until
 from support.workflows import Workflows, plan_text, said, subtask_of, ultra, workflows
 
 from kubefugu_coordination.events import Delta, Progress, StopReason
@@ -189,14 +190,14 @@ async def test_a_hanging_step_leaves_the_others_their_time(flows: Workflows) -> 
 async def test_closing_the_events_closes_every_workers_socket(flows: Workflows) -> None:
     for name in ("alpha", "beta"):
         flows.stage.say(name, Script(hang=True))
-    run = flows.run_of(ultra())
+    run = flows.run_of(ultra(), progress_s=0.05)
     async with aclosing(run.events()) as events:
         async for _ in events:
             if len(flows.stage.bodies("alpha") + flows.stage.bodies("beta")) == 2:
                 break
     hanging = [r for r in flows.stage.upstream.requests if r.body["model"] in ("alpha-model", "beta-model")]
     assert len(hanging) == 2
-    await until(lambda: all(request.disconnected_at for request in hanging), within_s=1.0)
+    assert await until(lambda: all(request.disconnected_at for request in hanging)) < 1
 
 
 async def test_signs_of_life_name_the_steps_at_work(flows: Workflows) -> None:

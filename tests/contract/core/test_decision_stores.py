@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.redis import redis_server
-from support.upstream import until
+from support.waiting import until
 
 from kubefugu_core.errors import DataError, UnavailableError
 from kubefugu_core.stores import BufferedDecisions, DecisionStore, Retention, StoredDecision, open_decision_store

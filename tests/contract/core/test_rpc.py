@@ -80,7 +80,7 @@ async def test_a_call_without_a_deadline_is_refused(channel: grpc.aio.Channel) -
 
 async def test_an_error_arrives_as_itself(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await router_pb2_grpc.RouterServiceStub(channel).Route(router_pb2.RouteRequest(policy_version="absent"), timeout=5)
+        await router_pb2_grpc.RouterServiceStub(channel).Route(router_pb2.RouteRequest(policy_version="absent"), timeout=60)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     error = from_rpc_error(caught.value)
     assert isinstance(error, PolicyNotFoundError)
@@ -89,7 +89,7 @@ async def test_an_error_arrives_as_itself(channel: grpc.aio.Channel) -> None:
 
 async def test_a_defect_becomes_internal_without_its_text(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await router_pb2_grpc.RouterServiceStub(channel).Route(router_pb2.RouteRequest(policy_version="defect"), timeout=5)
+        await router_pb2_grpc.RouterServiceStub(channel).Route(router_pb2.RouteRequest(policy_version="defect"), timeout=60)
     assert isinstance(from_rpc_error(caught.value), InternalError)
     assert "leak" not in str(caught.value)
 
@@ -98,7 +98,7 @@ async def test_unavailable_is_retried_on_named_methods(
     server: tuple[RpcServer, Router, Executor], channel: grpc.aio.Channel
 ) -> None:
     response = await router_pb2_grpc.RouterServiceStub(channel).Route(
-        router_pb2.RouteRequest(policy_version="flaky"), timeout=5
+        router_pb2.RouteRequest(policy_version="flaky"), timeout=60
     )
     assert response.decision.worker == "w"
     assert server[1].calls == 3
@@ -108,14 +108,14 @@ async def test_admin_services_need_the_token(channel: grpc.aio.Channel) -> None:
     stub = router_pb2_grpc.RouterAdminServiceStub(channel)
     for metadata in ((), (("authorization", "Bearer wrong"),)):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=5, metadata=metadata)
+            await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=60, metadata=metadata)
         assert isinstance(from_rpc_error(caught.value), AuthenticationError)
-    allowed = await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=5, metadata=(("authorization", "Bearer token"),))
+    allowed = await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=60, metadata=(("authorization", "Bearer token"),))
     assert allowed.serving_generation == 7
 
 
 async def test_a_stream_that_fails_carries_the_error(channel: grpc.aio.Channel) -> None:
-    call = executor_pb2_grpc.ExecutorServiceStub(channel).Execute(executor_pb2.ExecuteRequest(tenant="fails"), timeout=5)
+    call = executor_pb2_grpc.ExecutorServiceStub(channel).Execute(executor_pb2.ExecuteRequest(tenant="fails"), timeout=60)
     seen = []
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for event in call:
@@ -127,7 +127,7 @@ async def test_a_stream_that_fails_carries_the_error(channel: grpc.aio.Channel) 
 async def test_a_client_that_hangs_up_cancels_the_handler(
     server: tuple[RpcServer, Router, Executor], channel: grpc.aio.Channel
 ) -> None:
-    call = executor_pb2_grpc.ExecutorServiceStub(channel).Execute(executor_pb2.ExecuteRequest(), timeout=30)
+    call = executor_pb2_grpc.ExecutorServiceStub(channel).Execute(executor_pb2.ExecuteRequest(), timeout=60)
     await call.read()
     call.cancel()
     await asyncio.wait_for(server[2].cancelled.wait(), 10.0)

@@ -34,7 +34,7 @@ async def store(url: str) -> AsyncIterator[StateStore]:
 
 
 async def gone(read: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await read():
             await asyncio.sleep(0.01)
 

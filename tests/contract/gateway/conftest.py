@@ -25,7 +25,7 @@ async def module_rig() -> AsyncIterator[Rig]:
     async with (
         scripted_executor(say_hello) as (executor, target),
         running_gateway(target) as gateway,
-        httpx.AsyncClient(base_url=gateway.url, timeout=10) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         yield Rig(client, gateway, executor)
 

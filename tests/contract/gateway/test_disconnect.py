@@ -59,7 +59,7 @@ async def test_before_the_first_byte(rig: Any, stream: bool) -> None:
 async def test_in_mid_stream(rig: Any) -> None:
     rig.executor.script = hangs_in_mid_stream
     async with (
-        httpx.AsyncClient(base_url=rig.gateway.url) as client,
+        httpx.AsyncClient(base_url=rig.gateway.url, timeout=60) as client,
         client.stream("POST", PATH, json=body(stream=True)) as response,
     ):
         assert await anext(response.aiter_bytes())

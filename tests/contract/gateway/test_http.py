@@ -59,7 +59,7 @@ async def test_a_body_that_is_too_large_is_413_declared_or_not() -> None:
     async with (
         scripted_executor(say_hello) as (executor, target),
         running_gateway(target, max_body_bytes=10_000) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         big = orjson.dumps(body({"role": "user", "content": "x" * 20_000}))
 
@@ -92,7 +92,7 @@ async def test_a_body_that_does_not_come_is_408() -> None:
         writer.write(
             f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{{".encode()
         )
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 60)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b'"code":"request_timeout"' in answer
         writer.close()
@@ -108,7 +108,7 @@ async def test_more_requests_than_allowed_in_flight_get_503_and_a_hint() -> None
     async with (
         scripted_executor(script) as (executor, target),
         running_gateway(target, max_in_flight=1) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         first = asyncio.create_task(client.post(PATH, json=body()))
         await until(executor.started.is_set, what="the first is in flight")
@@ -147,14 +147,14 @@ async def test_ready_follows_the_executors_health() -> None:
     async with (
         scripted_executor(serving=False) as (_, target),
         running_gateway(target) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/healthz")).json() == {"status": "ok"}
     async with (
         scripted_executor(serving=True) as (_, target),
         running_gateway(target) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         assert (await client.get("/readyz")).status_code == 200
 

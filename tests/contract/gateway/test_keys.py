@@ -36,7 +36,7 @@ async def test_a_key_decides_the_tenant_and_none_or_a_wrong_one_is_401(tmp_path:
     async with (
         scripted_executor(say_hello) as (executor, target),
         running_gateway(target, authenticator=Authenticator(keys)) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         for key, tenant in (("sk-one", "one"), ("sk-two", "two")):
             response = await client.post(PATH, json=body(), headers={"authorization": f"Bearer {key}"})
@@ -67,7 +67,7 @@ async def test_decisions_are_read_as_the_keys_tenant(tmp_path: Path) -> None:
     async with (
         scripted_executor() as (executor, target),
         running_gateway(target, authenticator=Authenticator(keys)) as gateway,
-        httpx.AsyncClient(base_url=gateway.url) as client,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
     ):
         executor.decisions["one", "chatcmpl-1"] = b'{"id":"chatcmpl-1"}'
         mine = await client.get("/v1/decisions/chatcmpl-1", headers={"authorization": "Bearer sk-one"})

@@ -28,12 +28,12 @@ def write_pool(path: Path, *names: str, url: str) -> None:
     path.write_text(yaml.safe_dump(pool.model_dump(by_alias=True, mode="json", exclude_none=True)), encoding="utf-8")
 
 
-async def serving(channel: grpc.aio.Channel, *, within_s: float = 30.0) -> None:
+async def serving(channel: grpc.aio.Channel, *, within_s: float = 60.0) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     async with asyncio.timeout(within_s):
         while True:
             try:
-                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
                 if response.status == health_pb2.HealthCheckResponse.SERVING:
                     return
             except grpc.aio.AioRpcError:
@@ -59,15 +59,15 @@ async def test_the_process_plans_and_ends_cleanly(tmp_path: Path, upstream: Upst
             await serving(channel)
             stub = conductor_pb2_grpc.ConductorServiceStub(channel)
             request = pb.PlanRequest(messages_json=b'[{"role":"user","content":"Hi"}]', workers=[pb.PlanWorker(name="alpha")])
-            response = await stub.Plan(request, timeout=10)
+            response = await stub.Plan(request, timeout=60)
             assert (response.planner, response.workflow.steps[0].subtask) == ("alpha", "Say it.")
             write_pool(pool_file, "beta", url=upstream.url)
-            async with asyncio.timeout(10):
-                while (await stub.Plan(request, timeout=10)).planner != "beta":
+            async with asyncio.timeout(60):
+                while (await stub.Plan(request, timeout=60)).planner != "beta":
                     await asyncio.sleep(0.05)
     finally:
         process.terminate()
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        _, log = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, log.decode()
     assert "Say it." not in log.decode(), "replies must not be logged"
 
@@ -83,7 +83,7 @@ async def test_a_pool_that_cannot_be_used_is_one_sentence(tmp_path: Path, conten
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kubefugu_conductor", "--pool-file", str(pool_file), cwd=REPO, stderr=asyncio.subprocess.PIPE
     )
-    _, log = await asyncio.wait_for(process.communicate(), 30)
+    _, log = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 1
     assert expected in log.decode()
     assert "Traceback" not in log.decode()

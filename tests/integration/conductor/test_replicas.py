@@ -53,7 +53,7 @@ async def replica(
     try:
         async with open_channel(target) as channel:
             stub = executor_pb2_grpc.ExecutorServiceStub(channel)
-            await stub.ListModels(pb.ListModelsRequest(), timeout=30, wait_for_ready=True)
+            await stub.ListModels(pb.ListModelsRequest(), timeout=60, wait_for_ready=True)
             yield process, stub
     finally:
         if process.returncode is None:
@@ -64,7 +64,7 @@ async def replica(
 async def ask(stub: executor_pb2_grpc.ExecutorServiceStub, *messages: dict[str, Any], tenant: str = "acme") -> Answer:
     request = execute_request(model="fugu-ultra", messages=list(messages), tools=TOOLS, tenant=tenant)
     try:
-        return Answer([response async for response in stub.Execute(request, timeout=20)])
+        return Answer([response async for response in stub.Execute(request, timeout=60)])
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from error
 

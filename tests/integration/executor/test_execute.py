@@ -12,7 +12,8 @@ import orjson
 import pytest
 from support.executors import execute_request, executor_stand, request_id
 from support.router_service import decision
-from support.upstream import Script, until
+from support.upstream import Script
+from support.waiting import until
 
 from kubefugu.common.v1 import common_pb2
 from kubefugu.executor.v1 import executor_pb2 as pb
@@ -164,7 +165,7 @@ async def test_model_names(tmp_path: Path) -> None:
             answer = await s.ask(execute_request(model=model))
             assert (answer.done.worker, "routed" in answer.kinds) == (worker, routed), model
             assert answer.completion["model"] == model
-        listed = await s.stub.ListModels(pb.ListModelsRequest(), timeout=5)
+        listed = await s.stub.ListModels(pb.ListModelsRequest(), timeout=60)
         assert [(model.id, model.owned_by) for model in listed.models] == [
             ("fugu", "kubefugu"),
             ("a", "testpool"),
@@ -184,13 +185,13 @@ async def test_failover_is_told_and_counted(tmp_path: Path) -> None:
             ("b", pb.TURN_OUTCOME_DECLINED, ""),
             ("c", pb.TURN_OUTCOME_OK, ""),
         ]
-        workers = {w.name: w for w in (await s.stub.ListWorkers(pb.ListWorkersRequest(), timeout=5)).workers}
+        workers = {w.name: w for w in (await s.stub.ListWorkers(pb.ListWorkersRequest(), timeout=60)).workers}
         assert workers["a"].failures > 0
         assert workers["b"].declined == 1
         assert workers["c"].calls == 1
         assert workers["c"].latency_ms_ewma > 0
         assert {worker.breaker for worker in workers.values()} == {"closed"}
-        (counters,) = (await s.stub.GetPolicyCounters(pb.GetPolicyCountersRequest(), timeout=5)).policies
+        (counters,) = (await s.stub.GetPolicyCounters(pb.GetPolicyCountersRequest(), timeout=60)).policies
         assert (counters.policy_version, counters.requests, counters.failures, counters.declined) == ("v1", 1, 0, 1)
 
 
@@ -202,7 +203,7 @@ async def test_failures_are_counted_by_the_version_that_decided(tmp_path: Path) 
         for _ in range(2):
             with pytest.raises(KubefuguError):
                 await s.ask(execute_request())
-        policies = (await s.stub.GetPolicyCounters(pb.GetPolicyCountersRequest(), timeout=5)).policies
+        policies = (await s.stub.GetPolicyCounters(pb.GetPolicyCountersRequest(), timeout=60)).policies
         assert [(p.policy_version, p.requests, p.failures) for p in policies] == [("v1", 1, 0), ("v2", 2, 2)]
 
 
@@ -211,7 +212,7 @@ async def test_an_error_after_the_first_byte_ends_the_call_with_its_reason(tmp_p
         s.upstream.default = Script(cut_after_chunks=3)
         received = b""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async for response in s.stub.Execute(execute_request(stream=True), timeout=10):
+            async for response in s.stub.Execute(execute_request(stream=True), timeout=60):
                 received += response.delta.sse
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert received
@@ -227,7 +228,7 @@ async def test_the_callers_deadline_ends_in_an_error_that_says_so(tmp_path: Path
         with pytest.raises(DeadlineExceededError) as caught:
             await s.ask(execute_request(identity=identity), timeout_s=1.0)
         assert "a" in caught.value.metadata.get("worker", ""), "our own error, not gRPC's bare status"
-        await until(lambda: s.upstream.requests[0].disconnected_at, within_s=1)
+        assert await until(lambda: s.upstream.requests[0].disconnected_at) < 1
         assert (await s.decision(identity))["error"]["reason"] == "DEADLINE_EXCEEDED"
 
 

@@ -16,7 +16,8 @@ import orjson
 import pytest
 from support.executors import Answer, execute_request
 from support.pools import pool_of, worker
-from support.upstream import Script, Upstream, until
+from support.upstream import Script, Upstream
+from support.waiting import until
 
 from kubefugu.executor.v1 import executor_pb2 as pb
 from kubefugu.executor.v1 import executor_pb2_grpc
@@ -31,7 +32,7 @@ async def start(*arguments: str, home: Path) -> Process:
 
 
 async def output(process: Process) -> str:
-    text, _ = await asyncio.wait_for(process.communicate(), 30)
+    text, _ = await asyncio.wait_for(process.communicate(), 90)
     return text.decode()
 
 
@@ -47,7 +48,7 @@ async def running(folder: Path, url: str) -> AsyncIterator[tuple[Process, execut
     try:
         async with open_channel(target) as channel:
             stub = executor_pb2_grpc.ExecutorServiceStub(channel)
-            await stub.ListModels(pb.ListModelsRequest(), timeout=20, wait_for_ready=True)
+            await stub.ListModels(pb.ListModelsRequest(), timeout=60, wait_for_ready=True)
             yield process, stub
     finally:
         if process.returncode is None:
@@ -56,7 +57,7 @@ async def running(folder: Path, url: str) -> AsyncIterator[tuple[Process, execut
 
 
 async def collect(stub: executor_pb2_grpc.ExecutorServiceStub, request: pb.ExecuteRequest) -> Answer:
-    return Answer([response async for response in stub.Execute(request, timeout=20)])
+    return Answer([response async for response in stub.Execute(request, timeout=60)])
 
 
 async def test_help_works_without_configuration(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ async def test_sigterm_lets_requests_in_flight_end_and_writes_their_records(tmp_
         await until(lambda: upstream.requests)
         process.send_signal(signal.SIGTERM)
         assert (await call).sse.endswith(b"data: [DONE]\n\n")
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     connection = sqlite3.connect(tmp_path / "decisions.db")
     (payload,) = connection.execute("SELECT payload FROM decisions WHERE record_id = 'chatcmpl-drain'").fetchone()
     connection.close()

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 from support.executors import Stand, execute_request, executor_stand, request_id
 from support.pools import worker
 from support.redis import redis_server
 from support.router_service import decision, router_service
-from support.upstream import Script, Upstream, until
+from support.upstream import Script, Upstream
+from support.waiting import until
 
 from kubefugu.executor.v1 import executor_pb2 as pb
 from kubefugu_core.errors import ModelNotFoundError, UnavailableError
@@ -26,7 +28,7 @@ FALLBACK: dict[str, dict[str, Any]] = {"b": {"fallback": True}}
 
 async def is_serving(s: Stand) -> bool:
     async with open_channel(s.target) as channel:
-        reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=5)
+        reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=60)
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
@@ -41,7 +43,7 @@ async def test_serving_once_the_router_was_reached(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError):
             await s.ask(execute_request())
         async with router_service(lambda request: decision("a", "b"), address=s.app.settings.router_target):
-            await asyncio.wait_for(wait_serving(s), 10)
+            await asyncio.wait_for(wait_serving(s), 60)
             # The router's circuit may still be open from the first try.
             answered = None
             while answered is None:
@@ -54,7 +56,7 @@ async def test_serving_once_the_router_was_reached(tmp_path: Path) -> None:
 
 async def test_serving_without_a_router_where_a_fallback_answers(tmp_path: Path) -> None:
     async with executor_stand(tmp_path, "a", "b", members=FALLBACK, with_router=False) as s:
-        await asyncio.wait_for(wait_serving(s), 5)
+        await asyncio.wait_for(wait_serving(s), 60)
         identity = request_id()
         answer = await s.ask(execute_request(identity=identity, stream=True))
         assert (answer.done.worker, answer.done.policy_version) == ("b", "")
@@ -71,7 +73,7 @@ async def test_a_router_that_is_away_does_not_cost_every_request_its_timeout(tmp
             await s.ask(execute_request(identity=identity))
         waits = [(await s.decision(identity))["turns"][0]["routing"]["router_ms"] for identity in identities]
         assert min(waits[:3]) > 250
-        assert max(waits[3:]) < 50
+        assert len(s.router.requests) <= 3, "the others do not ask it"
 
 
 async def test_a_router_that_answers_again_is_used_again(tmp_path: Path) -> None:
@@ -105,8 +107,9 @@ async def test_a_changed_pool_file_is_taken_over_without_losing_requests(tmp_pat
 
 async def test_a_broken_pool_file_leaves_the_last_good_one(tmp_path: Path) -> None:
     async with executor_stand(tmp_path, "a") as s:
-        s.pool_file.write_text("spec: [")
-        await asyncio.sleep(1.3)
+        with capture_logs() as logs:
+            s.pool_file.write_text("spec: [")
+            await until(lambda: "pool_file_refused" in [line["event"] for line in logs])
         assert (await s.ask(execute_request())).done.worker == "a"
         s.write_pool(worker("d", s.upstream.url))
         await until(lambda: "d" in s.app.workers.snapshot().clients)
@@ -180,7 +183,7 @@ async def test_workers_lists_the_pool(tmp_path: Path) -> None:
     async with Upstream() as other, executor_stand(tmp_path, "a") as s:
         s.write_pool(worker("a", s.upstream.url), worker("z", other.url))
         await until(lambda: "z" in s.app.workers.snapshot().clients)
-        listed = await s.stub.ListWorkers(pb.ListWorkersRequest(), timeout=5)
+        listed = await s.stub.ListWorkers(pb.ListWorkersRequest(), timeout=60)
         assert listed.pool == "testpool"
         assert [(state.name, state.model, state.url) for state in listed.workers] == [
             ("a", "a-model", s.upstream.url),

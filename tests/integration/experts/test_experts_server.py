@@ -159,7 +159,7 @@ async def test_a_client_that_goes_away_frees_its_child(experts: tuple[Service, s
             with pytest.raises(httpx.ReadTimeout):
                 await http.post(f"{url}/v1/chat/completions", json=body, timeout=0.3)
         quick = {"model": "algebra", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
-        response = await http.post(f"{url}/v1/chat/completions", json=quick, timeout=10)
+        response = await http.post(f"{url}/v1/chat/completions", json=quick, timeout=60)
         assert response.json()["choices"][0]["message"]["content"] == "The result is 4."
 
 
@@ -169,7 +169,7 @@ async def test_sigterm_ends_the_process_and_its_children() -> None:
         group = _descendants(running.pid)
         assert group
         running.terminate()
-        assert await running.ended(timeout_s=20) == 0
+        assert await running.ended() == 0
         assert running.event("experts_stopped")
         await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in group), what="no child is left")
 

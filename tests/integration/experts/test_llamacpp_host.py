@@ -118,7 +118,7 @@ async def test_a_client_that_goes_away_frees_its_slot(host: tuple[Service, str])
         "messages": [{"role": "user", "content": "Count to one thousand in words, one number a line."}],
         "ignore_eos": True,
     }
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=90) as http:
 
         async def busy() -> int:
             return sum(slot["is_processing"] for slot in (await http.get(f"{url}/slots")).json())
@@ -128,7 +128,7 @@ async def test_a_client_that_goes_away_frees_its_slot(host: tuple[Service, str])
             for _ in range(5):
                 await anext(lines)
             assert await busy() == 1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while await busy():
             assert time.monotonic() < deadline, "the slot still decodes"
             await asyncio.sleep(0.02)
@@ -142,20 +142,20 @@ async def test_sigterm_lets_an_answer_end_and_leaves_nothing(host: tuple[Service
         "ignore_eos": True,
         "messages": [{"role": "user", "content": "Tell me a story."}],
     }
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=90) as http:
         answering = asyncio.create_task(http.post(f"{url}/v1/chat/completions", json=body))
 
         async def busy() -> bool:
             return any(slot["is_processing"] for slot in (await http.get(f"{url}/slots")).json())
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not await busy():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
         running.terminate()
         response = await answering
         assert response.json()["usage"]["completion_tokens"] == 40
-    assert await running.ended(timeout_s=20) == 0
+    assert await running.ended() == 0
 
 
 async def test_what_is_no_model_is_one_sentence() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 from support.live_router import Client, Policies, policy_set, request, settings_for
+from support.ports import free_port
 from support.processes import service
 
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
@@ -25,15 +25,9 @@ from kubefugu_router.main import running
 ROUTE = "kubefugu.router.v1.RouterService/Route"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def declare(client: Client, declared: router_pb2.PolicySet) -> None:
     """A router that takes one request at a time refuses the probe of a version while it checks its own liveness."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(OverloadedError):
                 await client.declare(declared)
@@ -62,14 +56,15 @@ async def test_a_full_queue_is_retried_elsewhere(tmp_path: Path, policies: Polic
                     await busy.route(request("many words in a long question " * 2000), timeout_s=60)
 
         blocker = asyncio.create_task(keep_busy())
+        stack.callback(blocker.cancel)
         target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
         channel = await stack.enter_async_context(open_channel(target, retried_methods=[ROUTE]))
         stub = router_pb2_grpc.RouterServiceStub(channel)
         answers = []
         refused = None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while not refused or len(answers) < 6:
-                answers.append((await stub.Route(request(f"short {len(answers)}"), timeout=20)).decision.worker)
+                answers.append((await stub.Route(request(f"short {len(answers)}"), timeout=60)).decision.worker)
                 refused = registries[0].get_sample_value("kubefugu_router_errors_total", {"reason": "OVERLOADED"})
         assert set(answers) == {"beta"}
         blocker.cancel()
@@ -108,7 +103,7 @@ async def test_a_killed_router_is_retried_elsewhere(tmp_path: Path, policies: Po
             after = 0
             while after < 5:
                 text = f"{number} {answered} " + "words in a longer question " * 20
-                decision: Any = (await stub.Route(request(text), timeout=20)).decision
+                decision: Any = (await stub.Route(request(text), timeout=60)).decision
                 assert decision.worker == "gamma"
                 answered += 1
                 after += killed.is_set()

@@ -28,7 +28,7 @@ from kubefugu_routing.policy import FactorRef, WorkerRow, load_artifact, save_ar
 async def eventually(client: Client, states: dict[str, str]) -> None:
     """Wait until GetPolicies tells these states."""
     seen: dict[str, str] = {}
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while seen != states:
             seen = dict(await client.states())
 

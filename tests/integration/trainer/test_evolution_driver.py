@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from support.evolution import WORKERS, TrainerProcess, wait_until, write_backbone, write_table
+from support.ports import free_port
 
 from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -61,7 +55,7 @@ def start(folder: Path, config: dict[str, Any], port: int) -> TrainerProcess:
 
 def run_of(stub: trainer_pb2_grpc.TrainerServiceStub) -> trainer_pb2.Run | None:
     try:
-        return stub.GetRun(trainer_pb2.GetRunRequest(), timeout=5).run
+        return stub.GetRun(trainer_pb2.GetRunRequest(), timeout=60).run
     except grpc.RpcError:
         return None
 
@@ -83,18 +77,18 @@ def test_a_run_in_a_cluster(tmp_path: Path, config: dict[str, Any]) -> None:
                 assert now.total_steps in (12, 0) or now.state != trainer_pb2.RUN_STATE_RUNNING
             return now.state == trainer_pb2.RUN_STATE_SUCCEEDED
 
-        wait_until(finished, what="the run's end", timeout_s=100)
+        wait_until(finished, what="the run's end", timeout_s=110)
         told = run_of(stub)
         assert told is not None
         assert (told.run_id, told.algorithm, told.step, told.total_steps) == ("u-1", "sepCmaEs", 12, 12)
         assert told.best_fitness >= told.mean_fitness > 0
         assert told.checkpoint_uri.endswith("checkpoints/generation-000012.npz")
-        artifact = stub.GetArtifact(trainer_pb2.GetArtifactRequest(), timeout=5)
+        artifact = stub.GetArtifact(trainer_pb2.GetArtifactRequest(), timeout=60)
         assert hashlib.sha256(artifact.content).hexdigest() == artifact.sha256 == told.artifact_sha256
         report = json.loads(artifact.report_json)
         assert report["items"] == 18
         assert report["gain_low"] <= report["gain"] <= report["gain_high"]
-        stub.ReleaseRun(trainer_pb2.ReleaseRunRequest(), timeout=5)
+        stub.ReleaseRun(trainer_pb2.ReleaseRunRequest(), timeout=60)
     assert driver.wait() == 0
     assert json.loads((tmp_path / "last-words").read_text()) == report
 

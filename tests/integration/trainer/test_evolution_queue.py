@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import psutil
 import pytest
 import torch
 from support.evolution import TrainerProcess, wait_until, write_backbone, write_table
+from support.redis import listens
 
 from kubefugu_core.errors import UnavailableError
 from kubefugu_routing.backbone import load_backbone
@@ -34,11 +35,13 @@ from kubefugu_trainer.evolution.problem import Problem
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.evolution.vector import layout_for
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app
-from kubefugu_trainer.queue.evaluator import CeleryEvaluator, run_identity
-from kubefugu_trainer.queue.mailbox import Answer, Mailbox, draw_from_bytes, draw_to_bytes
+from kubefugu_trainer.queue.candidates import CeleryEvaluator, draw_from_bytes, draw_to_bytes
+from kubefugu_trainer.queue.mailbox import Answer, Mailbox
+from kubefugu_trainer.queue.tasks import run_identity
 from kubefugu_trainer.runs.progress import SilentReporter
 
 WORKERS, QUESTIONS, CANDIDATES = 3, 24, 8
+pytestmark = pytest.mark.timeout(300)  # processes that load torch
 
 
 class RedisServer:
@@ -55,7 +58,7 @@ class RedisServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen([*self._command, "--appendonly", "no"], stdout=subprocess.DEVNULL)
-        wait_until(self._socket.exists, what="redis-server")
+        wait_until(lambda: listens(self._socket), what="redis-server")
 
     def kill(self) -> None:
         self._process.kill()
@@ -169,7 +172,7 @@ class Driver:
         self.seen: list[int] = []
         self.problem = problem
         self._evaluator = CeleryEvaluator(
-            redis.url, run_id=run_id, problem=problem, stop=self.stop, reporter=SilentReporter(), patience_s=20
+            redis.url, run_id=run_id, problem=problem, stop=self.stop, reporter=SilentReporter(), patience_s=60
         )
         self._threads = ThreadPoolExecutor(1)
 
@@ -198,7 +201,7 @@ def test_an_evaluator_killed_in_a_generation_changes_nothing(
     client = connect(redis.url)
     with evaluators(redis, tmp_path, 2) as processes:
         ready(processes)
-        assert driver.begin(0).result(60) == expected(here, problem, 0)
+        assert driver.begin(0).result(100) == expected(here, problem, 0)
         running = driver.begin(1)
         victim: list[TrainerProcess] = []
 
@@ -214,7 +217,7 @@ def test_an_evaluator_killed_in_a_generation_changes_nothing(
         wait_until(working, what="a claimed candidate")
         kill_tree(victim[0], signal.SIGKILL)
         assert victim[0].wait() == -signal.SIGKILL
-        assert running.result(60) == expected(here, problem, 1)
+        assert running.result(100) == expected(here, problem, 1)
         assert sorted(driver.seen) == sorted([*range(CANDIDATES), *range(CANDIDATES)])
         survivor = next(process for process in processes if process is not victim[0])
         assert survivor.returncode is None
@@ -269,11 +272,11 @@ def test_lost_doubled_late_and_poisoned_results(
     for candidate in range(CANDIDATES):  # doubled
         app.send_task(TASK, args=("run", 2, candidate))
     with evaluators(redis, tmp_path, 1) as processes:
-        assert running.result(60) == wanted
+        assert running.result(100) == wanted
         # late: a task and a result of a generation that is over
         app.send_task(TASK, args=("run", 2, 0))
-        mailbox.answer(2, 0, "0" * 64, Answer(wanted[5]))
-        assert driver.begin(3, common=False).result(60) == expected(here, problem, 3, common=False)
+        mailbox.answer(2, 0, "0" * 64, Answer(wanted[5].to_json()))
+        assert driver.begin(3, common=False).result(100) == expected(here, problem, 3, common=False)
         assert sorted(driver.seen) == sorted([*range(CANDIDATES), *range(CANDIDATES)])
         wait_until(lambda: client.llen(QUEUE) == 0, what="an empty queue")
         assert processes[0].returncode is None
@@ -287,23 +290,24 @@ def _digest(mailbox: Mailbox, number: int, candidate: int) -> str:
 
 
 def test_a_candidate_that_no_evaluator_can_measure_ends_the_run(redis: RedisServer, problem: Problem, tmp_path: Path) -> None:
-    driver = Driver(redis, replace(problem, backbone_revision="another"), "refused")
-    with evaluators(redis, tmp_path, 1), pytest.raises(UnavailableError, match="3 times: The backbone .* another"):
-        driver.begin(0).result(60)
-    driver.close()
+    other = replace(problem, backbone_revision="another")
+    with (
+        closing(Driver(redis, other, "refused")) as driver,
+        evaluators(redis, tmp_path, 1),
+        pytest.raises(UnavailableError, match="3 times: The backbone .* another"),
+    ):
+        driver.begin(0).result(100)
 
 
 def test_redis_dies_and_comes_back(redis: RedisServer, problem: Problem, here: InProcessEvaluator, tmp_path: Path) -> None:
-    driver = Driver(redis, problem, "phoenix")
-    with evaluators(redis, tmp_path, 1) as processes:
+    with closing(Driver(redis, problem, "phoenix")) as driver, evaluators(redis, tmp_path, 1) as processes:
         ready(processes)
         running = driver.begin(0)
         wait_until(lambda: driver.seen, what="a result")
         redis.kill()
         redis.start()
-        assert running.result(90) == expected(here, problem, 0)
+        assert running.result(100) == expected(here, problem, 0)
         assert sorted(driver.seen) == list(range(CANDIDATES))
-    driver.close()
 
 
 def test_a_broker_that_stays_away_is_one_sentence(tmp_path: Path, problem: Problem) -> None:
@@ -326,7 +330,7 @@ def test_stopping_does_not_wait_for_evaluators(driver: Driver) -> None:
     running = driver.begin(0)
     driver.stop.set()
     with pytest.raises(RunStoppedError):
-        running.result(10)
+        running.result(60)
 
 
 def test_a_run_with_a_broker_is_the_run_without_even_when_its_driver_is_killed(redis: RedisServer, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from kubefugu_cli.stack.stop import stop_stack
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    asyncio.run(until(condition, what=what, timeout_s=20))
+    asyncio.run(until(condition, what=what))
 
 
 @pytest.fixture
