@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from kubefugu_experts.engines.algebra import calculus, equations, expressions, integers, meaning
+from kubefugu_experts.engines.algebra import calculus, equations, expressions, integers, meaning, quantities
 from kubefugu_experts.engines.algebra.convert import MAX_DIGITS, TooLargeError
 from kubefugu_experts.engines.algebra.telling import UntellableError
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
@@ -24,12 +24,12 @@ _KINDS: tuple[_Kind, ...] = (
     integers.primes,
     integers.factors,
     integers.divisibility,
-    integers.percent,
+    quantities.percent,
     integers.series,
-    integers.statistics,
+    quantities.statistics,
     integers.bases,
-    integers.compare,
-    integers.rounded,
+    quantities.compare,
+    quantities.rounded,
     expressions.evaluate,
     expressions.reshape,
     equations.solve,

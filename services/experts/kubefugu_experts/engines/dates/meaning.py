@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from kubefugu_experts.engines.dates import answers
+from kubefugu_experts.engines.dates import answers, years
 from kubefugu_experts.engines.dates.reading import Reading, read
 from kubefugu_experts.engines.dates.telling import tell_date
 from kubefugu_experts.phrasing.meaning import Operation, meant, operation
@@ -71,7 +71,7 @@ def _leap_by_day(reading: Reading, now: datetime) -> str | None:
     (day,) = reading.days
     if (day.month, day.day) != (2, 29) or not reading.years:
         return None
-    return answers.leap(reading, now)
+    return years.leap(reading, now)
 
 
 _ONE, _TWO = (1, 1), (2, 2)
@@ -124,43 +124,43 @@ _KINDS: tuple[_Kind, ...] = (
     r"prior|previous)")),
     _kind(
         "month after",
-        answers.month_shift,
+        years.month_shift,
         {"months": _ONE, "spans": (0, 1)},
         (4, r"month\b.*\b(?:before|after|follow\w*|preced\w*|next|previous|later|earlier|prior|from)"),
         (4, r"(?:before|after|follow\w*|preced\w*|next|previous|later|earlier|prior|from)\b.*\bmonth"),
     ),
     _kind(
         "nth weekday",
-        answers.nth_weekday_date,
+        years.nth_weekday_date,
         {"ordinals": _ONE, "weekdays": _ONE, "months": _ONE, "years": (0, 1)},
         (3, r"ORDINAL WEEKDAY"),
     ),
     _kind(
         "weekdays in month",
-        answers.weekdays_in_month,
+        years.weekdays_in_month,
         {"weekdays": _ONE, "months": (0, 1), "years": (0, 1)},
         (3, r"how (?:many|often)|number of|count|times"),
     ),
     _kind(
         "days in month",
-        answers.days_in_month,
+        years.days_in_month,
         {"months": _ONE, "years": (0, 1), "spans": (0, 1), "ordinals": (0, 1)},
         (3, r"how (?:many|long)|number of days|days|length|last day|SPAN"),
     ),
-    _kind("leap", answers.leap, {"years": (1, 3)}, (3, r"leap|extra day|366|(?:an )?additional day|intercalary|bissextile")),
+    _kind("leap", years.leap, {"years": (1, 3)}, (3, r"leap|extra day|366|(?:an )?additional day|intercalary|bissextile")),
     _kind(
         "next leap",
-        answers.leap_next,
+        years.leap_next,
         {"years": _ONE},
         (4, r"(?:next|first|previous|last|closest|nearest)\b.*\bleap|leap\b.*\b(?:after|before|follow\w*|preced\w*|"
         r"since|comes?)"),
         (3, r"(?:after|before|following|preceding) YEAR"),
     ),
-    _kind("leap years between", answers.leap_between, {"years": _TWO}, (5, r"(?:how many|number of|count|"
+    _kind("leap years between", years.leap_between, {"years": _TWO}, (5, r"(?:how many|number of|count|"
     r"list)\b.*\bleap|leap\b.*\b(?:between|from)")),
-    _kind("days in year", answers.days_in_year, {"years": _ONE}, (3, r"how (?:many days|long)|number of days|days|"
+    _kind("days in year", years.days_in_year, {"years": _ONE}, (3, r"how (?:many days|long)|number of days|days|"
     r"how many weeks")),
-    _kind("century", answers.century, {"years": (0, 1), "days": (0, 1)}, (6, r"centur(?:y|ies)")),
+    _kind("century", years.century, {"years": (0, 1), "days": (0, 1)}, (6, r"centur(?:y|ies)")),
     _kind(
         "clock difference",
         answers.clock_difference,

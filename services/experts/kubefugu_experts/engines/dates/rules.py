@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kubefugu_experts.engines.dates import answers
-from kubefugu_experts.engines.dates.answers import NotADateError
+from kubefugu_experts.engines.dates import answers, years
+from kubefugu_experts.engines.dates.dating import NotADateError
 from kubefugu_experts.engines.dates.reading import Reading
 
 __all__ = ["RULES", "NotADateError", "Rule"]
@@ -59,25 +59,25 @@ RULES: tuple[Rule, ...] = (
     Rule("shift without date", answers.shift_now, {"spans": _ONE}, r"\b(?:date|day)\b.*(?:\bin SPAN|SPAN ago|SPAN later|SPAN from now)|date (?:was|will).*SPAN"),
     Rule("weekday after weekday", answers.weekday_shift, {"weekdays": _ONE, "spans": _ONE}, r"after|before|from|later|earlier|ago|in SPAN|hence|past|prior|ahead|back|pass"),
     Rule("neighbour weekday", answers.weekday_neighbour, {"weekdays": _ONE}, r"(?:day|what|which|one).*(?:comes?|follows?|following|after|before|precedes?|preceding|next|is)", r"how many|number"),
-    Rule("month after month", answers.month_shift, {"months": _ONE, "spans": (0, 1)}, r"(?:what|which|name).*month.*(?:after|before|follow|following|preced|next|later|earlier|from)|MONTH.*(?:SPAN).*month"),
+    Rule("month after month", years.month_shift, {"months": _ONE, "spans": (0, 1)}, r"(?:what|which|name).*month.*(?:after|before|follow|following|preced|next|later|earlier|from)|MONTH.*(?:SPAN).*month"),
     Rule("weekday", answers.weekday, {"days": _ONE, "years": (0, 1), "weekdays": (0, 7)}, _WEEKDAY_ASKED, r"\bdays\b (?!of)|how many|date of"),
-    Rule("nth weekday", answers.nth_weekday_date, {"ordinals": _ONE, "weekdays": _ONE, "months": _ONE, "years": (0, 1)}, r"ORDINAL WEEKDAY"),
-    Rule("weekdays in month", answers.weekdays_in_month, {"weekdays": _ONE, "months": (0, 1), "years": (0, 1)}, r"how (?:many|often)|number of|count"),
-    Rule("nth month", answers.nth_month, {"ordinals": _ONE}, r"ORDINAL month"),
-    Rule("month has days", answers.month_has_days, {"months": _ONE, "years": (0, 1), "spans": _ONE}, r"\b(?:have|has|with|got)\b", r"how|what|which"),
-    Rule("days in month", answers.days_in_month, {"months": _ONE, "years": (0, 1), "ordinals": (0, 1)}, r"how (?:many|long)|ORDINAL day of|number of days|days (?:in|are|of)|length of|last day of|last date of|end of", r"weeks|hours|business|working|weekend"),
-    Rule("days in a kind of year", answers.days_in_kind_of_year, {}, r"days.*\b(?:leap|common|normal|regular|ordinary) year|\b(?:leap|common|normal|regular|ordinary) year\b.*days"),
-    Rule("next leap year", answers.next_leap_from_now, {}, r"(?:next|last|previous) leap year"),
+    Rule("nth weekday", years.nth_weekday_date, {"ordinals": _ONE, "weekdays": _ONE, "months": _ONE, "years": (0, 1)}, r"ORDINAL WEEKDAY"),
+    Rule("weekdays in month", years.weekdays_in_month, {"weekdays": _ONE, "months": (0, 1), "years": (0, 1)}, r"how (?:many|often)|number of|count"),
+    Rule("nth month", years.nth_month, {"ordinals": _ONE}, r"ORDINAL month"),
+    Rule("month has days", years.month_has_days, {"months": _ONE, "years": (0, 1), "spans": _ONE}, r"\b(?:have|has|with|got)\b", r"how|what|which"),
+    Rule("days in month", years.days_in_month, {"months": _ONE, "years": (0, 1), "ordinals": (0, 1)}, r"how (?:many|long)|ORDINAL day of|number of days|days (?:in|are|of)|length of|last day of|last date of|end of", r"weeks|hours|business|working|weekend"),
+    Rule("days in a kind of year", years.days_in_kind_of_year, {}, r"days.*\b(?:leap|common|normal|regular|ordinary) year|\b(?:leap|common|normal|regular|ordinary) year\b.*days"),
+    Rule("next leap year", years.next_leap_from_now, {}, r"(?:next|last|previous) leap year"),
     Rule("days until", answers.days_until, {"days": _ONE}, r"how (?:many|long).*\b(?:until|till|before|to go)\b|days (?:until|till|to)\b"),
-    Rule("leap years between", answers.leap_between, {"years": _TWO}, r"leap", r"\bis\b(?! the)|\bwas\b"),
-    Rule("leap next", answers.leap_next, {"years": _ONE}, r"(?:next|first|previous|last|prior|preceding|following|after|before).*leap|leap.*(?:after|before|following|preceding|since|prior)"),
-    Rule("leap", answers.leap, {"years": (1, 3)}, r"leap|have (?:a )?DATE"),
-    Rule("has 366 days", answers.has_days, {"years": _ONE, "spans": _ONE}, r"(?:do|does|did|will|have|has|is)"),
-    Rule("leap day", answers.leap_day, {"days": _ONE, "years": (0, 1)}, r"leap"),
-    Rule("days in year", answers.days_in_year, {"years": _ONE}, r"(?:how many|number of|count).*(?:days|weeks)|days (?:in|are|of)|how long"),
-    Rule("years between", answers.years_between, {"years": _TWO}, r"(?:how many|number of) (?:years|decades|centuries)|how long|difference|between|how much time", r"leap|days|weeks|months"),
-    Rule("century", answers.century, {"years": (0, 1), "days": (0, 1)}, r"century|which half"),
-    Rule("quarter", answers.quarter, {"days": (0, 1), "months": (0, 1)}, r"quarter"),
+    Rule("leap years between", years.leap_between, {"years": _TWO}, r"leap", r"\bis\b(?! the)|\bwas\b"),
+    Rule("leap next", years.leap_next, {"years": _ONE}, r"(?:next|first|previous|last|prior|preceding|following|after|before).*leap|leap.*(?:after|before|following|preceding|since|prior)"),
+    Rule("leap", years.leap, {"years": (1, 3)}, r"leap|have (?:a )?DATE"),
+    Rule("has 366 days", years.has_days, {"years": _ONE, "spans": _ONE}, r"(?:do|does|did|will|have|has|is)"),
+    Rule("leap day", years.leap_day, {"days": _ONE, "years": (0, 1)}, r"leap"),
+    Rule("days in year", years.days_in_year, {"years": _ONE}, r"(?:how many|number of|count).*(?:days|weeks)|days (?:in|are|of)|how long"),
+    Rule("years between", years.years_between, {"years": _TWO}, r"(?:how many|number of) (?:years|decades|centuries)|how long|difference|between|how much time", r"leap|days|weeks|months"),
+    Rule("century", years.century, {"years": (0, 1), "days": (0, 1)}, r"century|which half"),
+    Rule("quarter", years.quarter, {"days": (0, 1), "months": (0, 1)}, r"quarter"),
     Rule("valid", answers.valid, {"days": _ONE}, r"valid|exist|real|possible|is there (?:a |an )?DATE|was there (?:a |an )?DATE|have a DATE"),
     Rule("iso format", answers.iso_format, {"days": _ONE}, r"iso|yyyy-mm-dd|8601"),
     Rule("when is", answers.when_is, {"days": _ONE}, r"^(?:when|what date|on (?:what|which) date|which date|on which day|what is the date of|what was the date of|the date of|date of)\b"),

@@ -9,7 +9,7 @@ import z3
 
 from kubefugu_experts.engines.base import Answer, Declined, Engine, Question, Reply
 from kubefugu_experts.engines.logic import arguments, integers, knights, meaning, ordering, propositional
-from kubefugu_experts.engines.logic.propositional import NotAFormulaError
+from kubefugu_experts.engines.logic.formula import NotAFormulaError
 from kubefugu_experts.engines.logic.sentences import NotUnderstoodError
 from kubefugu_experts.engines.logic.solving import UndecidedError
 from kubefugu_experts.formulas import FormulaError

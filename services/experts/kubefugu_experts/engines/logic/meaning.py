@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from kubefugu_experts.engines.logic import puzzles
-from kubefugu_experts.engines.logic.propositional import Formula, NotAFormulaError, is_compound
+from kubefugu_experts.engines.logic.formula import Formula, NotAFormulaError, is_compound
 from kubefugu_experts.phrasing.meaning import meant, operation
 
 _LETTER = (
