@@ -98,7 +98,7 @@ class Evaluation:
 
     async def _at_equal_spend(self, found: dict[str, list[Answer]], asked: Sequence[Question], best: str) -> None:
         """Self-consistency of the best single worker, with the tokens that fugu-ultra took for the same question."""
-        budgets = {question.prompt: answer.tokens for question, answer in zip(asked, found[ULTRA], strict=False)}
+        budgets = {question.prompt: answer.tokens for question, answer in zip(asked, found[ULTRA][: len(asked)], strict=True)}
         most = self._comparison.max_samples
         name = f"self-consistency {best}"
         found[name] = await self._method(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kubefugu_trainer.supervised.basis import Basis, fit_basis
 from kubefugu_trainer.supervised.config import RIDGE_PENALTIES, SHARPNESS, SupervisedConfig
-from kubefugu_trainer.supervised.fit import fit_kl, fit_reward, fit_ridge
+from kubefugu_trainer.supervised.fit import Fitted, fit_kl, fit_reward, fit_ridge
 from kubefugu_trainer.supervised.targets import clusters, kind_means, targets
 
 FloatArray = NDArray[np.float64]
@@ -134,41 +134,61 @@ def fit_least_squares(problem: Problem, valid: IntArray, strength: float) -> Lea
     return LeastSquares(valid, heads, basis.constant, basis.constant_error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """What a fit by gradient gets of a fold, in the coordinates of its basis."""
+
+    basis: Basis
+    rows: IntArray
+    """Validation rows."""
+    train: tuple[FloatArray, FloatArray]
+    """Coordinates and rewards of the fitted rows."""
+    valid: tuple[FloatArray, FloatArray]
+    mixed: FloatArray
+    """What the fitted rows' targets are made of."""
+
+    def least_squares(self, penalty: int) -> FloatArray:
+        """(L, k) weights on the mixed rewards, where a fit begins."""
+        (path,) = fit_ridge(self.train[0], [self.mixed], [RIDGE_PENALTIES[penalty]])
+        weights: FloatArray = path[0]
+        return weights
+
+    def done(self, fitted: Fitted) -> GradientFold:
+        """The fit on raw features."""
+        return GradientFold(self.rows, self.basis.fold(fitted.weights), fitted.epochs, fitted.curves)
+
+
+def _fold(problem: Problem, valid: IntArray, mix: Mix) -> _Fold:
+    rows, basis = _prepare(problem, valid, mix.strength)
+    train, held = ((basis.encode(problem.features[part]), problem.reward[part]) for part in (rows, valid))
+    return _Fold(basis, valid, train, held, mixed_reward(problem, rows, train[0], mix))
+
+
 def fit_kl_fold(
     problem: Problem, valid: IntArray, mix: Mix, config: SupervisedConfig, *, rng: np.random.Generator
 ) -> GradientFold:
     """Every KL setting on the mixed targets of the rows outside `valid`, starting from least squares."""
-    train, basis = _prepare(problem, valid, mix.strength)
-    z_train, z_valid = basis.encode(problem.features[train]), basis.encode(problem.features[valid])
-    mixed = mixed_reward(problem, train, z_train, mix)
-    (path,) = fit_ridge(z_train, [mixed], [RIDGE_PENALTIES[_START_PENALTY]])
-    by_tau = {tau: targets(mixed, tau) for tau in config.taus}
+    fold = _fold(problem, valid, mix)
+    start = fold.least_squares(_START_PENALTY)
+    by_tau = {tau: targets(fold.mixed, tau) for tau in config.taus}
     fitted = fit_kl(
-        (z_train, problem.reward[train]),
-        (z_valid, problem.reward[valid]),
+        fold.train,
+        fold.valid,
         [by_tau[setting.tau] for setting in config.settings],
         config.settings,
-        schedule=config.schedule.for_rows(len(train)),
+        schedule=config.schedule.for_rows(len(fold.mixed)),
         rng=rng,
-        start=np.stack([path[0] / setting.tau for setting in config.settings]),
+        start=np.stack([start / setting.tau for setting in config.settings]),
     )
-    return GradientFold(valid, basis.fold(fitted.weights), fitted.epochs, fitted.curves)
+    return fold.done(fitted)
 
 
 def fit_reward_fold(
     problem: Problem, valid: IntArray, mix: Mix, config: SupervisedConfig, *, rng: np.random.Generator
 ) -> GradientFold:
     """Expected reward on the mixed rewards of the rows outside `valid`, every sharpness, starting from least squares."""
-    train, basis = _prepare(problem, valid, mix.strength)
-    z_train, z_valid = basis.encode(problem.features[train]), basis.encode(problem.features[valid])
-    mixed = mixed_reward(problem, train, z_train, mix)
-    (path,) = fit_ridge(z_train, [mixed], [RIDGE_PENALTIES[mix.smooth_penalty if mix.share else mix.penalty]])
-    fitted = fit_reward(
-        (z_train, mixed),
-        (z_valid, problem.reward[valid]),
-        path[0],
-        SHARPNESS,
-        schedule=config.schedule.for_rows(len(train)),
-        rng=rng,
-    )
-    return GradientFold(valid, basis.fold(fitted.weights), fitted.epochs, fitted.curves)
+    fold = _fold(problem, valid, mix)
+    start = fold.least_squares(mix.smooth_penalty if mix.share else mix.penalty)
+    schedule = config.schedule.for_rows(len(fold.mixed))
+    fitted = fit_reward((fold.train[0], fold.mixed), fold.valid, start, SHARPNESS, schedule=schedule, rng=rng)
+    return fold.done(fitted)
