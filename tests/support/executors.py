@@ -80,7 +80,7 @@ class Stand:
     pool_file: Path
     target: str
 
-    async def ask(self, request: pb.ExecuteRequest, *, timeout_s: float = 20.0) -> Answer:
+    async def ask(self, request: pb.ExecuteRequest, *, timeout_s: float = 60.0) -> Answer:
         """Run a call to its end; an error is raised as the class that it was."""
         answer = Answer([])
         try:

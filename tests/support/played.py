@@ -99,18 +99,14 @@ async def models_endpoint(key: str = "") -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def two_routers(api: HttpApi, namespace: str, port: int) -> AsyncIterator[None]:
     """Two router pods of the policy `main` on two loopback addresses."""
-    servers = []
-    for number, ip in enumerate(("127.0.0.2", "127.0.0.3")):
-        rpc = RpcServer(f"{ip}:{port}", services=[])
-        router_pb2_grpc.add_RouterAdminServiceServicer_to_server(Router(api, namespace), rpc.grpc)
-        await rpc.start()
-        servers.append(rpc)
-        await _running_pod(api, namespace, f"router-{number}", "router", ip, {})
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        for number, ip in enumerate(("127.0.0.2", "127.0.0.3")):
+            rpc = RpcServer(f"{ip}:{port}", services=[])
+            router_pb2_grpc.add_RouterAdminServiceServicer_to_server(Router(api, namespace), rpc.grpc)
+            await rpc.start()
+            stack.push_async_callback(rpc.stop, 0)
+            await _running_pod(api, namespace, f"router-{number}", "router", ip, {})
         yield
-    finally:
-        for rpc in servers:
-            await rpc.stop(0)
 
 
 @contextlib.asynccontextmanager
@@ -119,8 +115,8 @@ async def one_executor(api: HttpApi, namespace: str, port: int, counts: Mapping[
     rpc = RpcServer(f"127.0.0.4:{port}", services=[])
     executor_pb2_grpc.add_ExecutorServiceServicer_to_server(Executor(counts), rpc.grpc)
     await rpc.start()
-    await _running_pod(api, namespace, "executor-0", "executor", "127.0.0.4", {"kubefugu.dev/pool": "pool"})
     try:
+        await _running_pod(api, namespace, "executor-0", "executor", "127.0.0.4", {"kubefugu.dev/pool": "pool"})
         yield
     finally:
         await rpc.stop(0)

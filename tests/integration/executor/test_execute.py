@@ -242,11 +242,12 @@ async def test_a_call_without_a_deadline_is_refused(tmp_path: Path) -> None:
 
 async def test_too_many_requests_in_flight(tmp_path: Path) -> None:
     async with executor_stand(tmp_path, "a", max_in_flight=1) as s:
-        s.upstream.default = Script(first_byte_delay_s=0.5)
+        s.upstream.default = Script(hang=True, release=(refused := asyncio.Event()))
         first = asyncio.create_task(s.ask(execute_request()))
         await until(lambda: s.upstream.requests)
         with pytest.raises(OverloadedError):
             await s.ask(execute_request())
+        refused.set()
         assert (await first).text
 
 

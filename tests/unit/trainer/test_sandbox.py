@@ -84,7 +84,7 @@ def test_no_process_and_no_descriptor_is_left() -> None:
     before, children = len(os.listdir("/proc/self/fd")), _children()
     for program in ("x = 1", "import os\nos._exit(3)", "while True: pass"):
         run(program, "", bounds=SHORT)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     assert _children() <= children
 
 
