@@ -16,9 +16,9 @@ from kubefugu_coordination.workflow.offer import CONDUCTOR
 from kubefugu_coordination.workflow.plan import Plan, Step
 from kubefugu_coordination.workflow.planning import Planning, PlanningRequest
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.grpo.cache import FileReplyCache
 from kubefugu_trainer.grpo.reward import task_reward
 from kubefugu_trainer.grpo.rollouts import PlanRunner
+from kubefugu_trainer.runs.replies import DiskReplyCache
 
 ANSWERS = {"alpha-model": "A is 1.", "beta-model": "B is 2."}
 LOSING = 'model_id: [0, 1]\nsubtasks: ["A", "B"]\naccess_list: [[], []]'
@@ -34,7 +34,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 @pytest.fixture
 async def runner(upstream: Upstream, tmp_path: Path) -> AsyncIterator[PlanRunner]:
     pool = pool_of(worker("alpha", upstream.url), worker("beta", upstream.url))
-    cache = FileReplyCache(tmp_path / "replies.jsonl")
+    cache = DiskReplyCache(tmp_path / "replies.sqlite")
     made = PlanRunner(pool, cache=cache)
     yield made
     await made.close()
@@ -63,7 +63,7 @@ async def test_the_same_step_of_another_plan_is_not_asked_again(runner: PlanRunn
 async def test_replies_survive_the_process(upstream: Upstream, tmp_path: Path) -> None:
     pool = pool_of(worker("alpha", upstream.url), worker("beta", upstream.url))
     for _ in range(2):
-        cache = FileReplyCache(tmp_path / "kept.jsonl")
+        cache = DiskReplyCache(tmp_path / "kept.sqlite")
         runner = PlanRunner(pool, cache=cache)
         assert (await runner.run(item(), PLAN)).score == 1.0
         await runner.close()

@@ -18,7 +18,6 @@ from support.upstream import Script, Upstream
 from kubefugu_core.pool import WorkerPool
 from kubefugu_routing.causal.artifact import load_conductor
 from kubefugu_trainer.evolution.stopping import RunStoppedError
-from kubefugu_trainer.grpo.cache import FileReplyCache
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.learner import train_grpo
 from kubefugu_trainer.grpo.model import load_trainable
@@ -55,8 +54,7 @@ def test_grpo_raises_the_reward_of_plans_that_the_executor_runs(pool: WorkerPool
         contested=False, max_tokens=100,
     )  # fmt: skip
     base, model = load_trainable(config, device="cpu", threads=1)
-    cache = FileReplyCache(tmp_path / "replies.jsonl")
-    live, stop, lines = LivePool(pool, cache, config=config), threading.Event(), []
+    live, stop, lines = LivePool(pool, replies=tmp_path / "replies.sqlite", config=config), threading.Event(), []
     shared: dict[str, Any] = {
         "config": config, "stop": stop, "reporter": SilentReporter(), "record": lines.append, "use_cpu": True,
     }  # fmt: skip
@@ -65,15 +63,14 @@ def test_grpo_raises_the_reward_of_plans_that_the_executor_runs(pool: WorkerPool
         train_grpo(base, model, [item()], folder=tmp_path / "grpo", run_plans=live, **shared)
     finally:
         live.close()
-        cache.close()
     right = [line["right"] for line in lines if line["stage"] == "rollouts"]
     assert 0.0 < np.mean(right[:3]) < 0.9, "there was something to learn"
     assert np.mean(right[-3:]) > np.mean(right[:3]) + 0.1
     assert np.mean(right[-3:]) > 0.85
     # 80 plans of two worker calls each: equal plans of a step run once, and what an earlier step asked comes from the cache.
-    assert cache.hits > 0
-    assert cache.hits + cache.misses < 80
-    assert cache.misses < 32
+    assert live.cache.hits > 0
+    assert live.cache.hits + live.cache.misses < 80
+    assert live.cache.misses < 32
 
 
 def run_once(config: ConductorConfig, pool: WorkerPool, out: Path, stop: threading.Event) -> Path:

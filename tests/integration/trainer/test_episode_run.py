@@ -15,8 +15,8 @@ from support.evolution import TrainerProcess, wait_until
 
 from kubefugu_routing.policy import load_artifact
 from kubefugu_trainer.evolution.choice import Draw
-from kubefugu_trainer.queue.mailbox import draw_from_bytes, draw_to_bytes
-from kubefugu_trainer.queue.problems import fitness_of
+from kubefugu_trainer.queue.candidates import draw_from_bytes, draw_to_bytes
+from kubefugu_trainer.queue.problems import solver_of
 
 pytestmark = pytest.mark.timeout(300)
 GENERATIONS = 5
@@ -114,9 +114,9 @@ def test_an_evaluator_measures_what_the_driver_measures(finished: Path) -> None:
         x = arrays["start"]
     measured = []
     for drawn in (draw, sent):
-        fitness = fitness_of(raw, device="cpu")
-        measured.append(fitness.measure(x + 0.01, drawn))
-        fitness.close()  # type: ignore[attr-defined]
+        solver = solver_of(raw, device="cpu")
+        measured.append(solver.solve((x + 0.01).tobytes(), draw_to_bytes(drawn)))
+        solver.close()
     assert measured[0] == measured[1]
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ import orjson
 import psutil
 import pytest
 import torch
+from support.evaluators import RedisServer, evaluator, evaluators, kill_tree, ready
 from support.evolution import TrainerProcess, wait_until, write_backbone, write_table
-from support.redis import listens
 
 from kubefugu_core.errors import UnavailableError
 from kubefugu_routing.backbone import load_backbone
@@ -42,28 +40,6 @@ from kubefugu_trainer.runs.progress import SilentReporter
 
 WORKERS, QUESTIONS, CANDIDATES = 3, 24, 8
 pytestmark = pytest.mark.timeout(300)  # processes that load torch
-
-
-class RedisServer:
-    """A redis-server of our own on a unix socket, without persistence."""
-
-    def __init__(self, folder: Path) -> None:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            pytest.skip("needs the program redis-server (Debian package redis-server), which is not installed")
-        self._socket = folder / "r.sock"
-        self._command = [binary, "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", str(folder)]
-        self.url = f"unix://{self._socket}"
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen([*self._command, "--appendonly", "no"], stdout=subprocess.DEVNULL)
-        wait_until(lambda: listens(self._socket), what="redis-server")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._socket.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -126,42 +102,6 @@ def here(problem: Problem) -> InProcessEvaluator:
 def expected(here: InProcessEvaluator, problem: Problem, number: int, *, common: bool = True) -> list[Measured]:
     drawn, rng = generation(number, common=common)
     return here.evaluate(drawn, candidates(problem, rng), on_result=lambda *_: None)
-
-
-def evaluator(redis: RedisServer, folder: Path, number: int) -> TrainerProcess:
-    arguments = ["evaluator", "--broker", redis.url, "--grace-seconds", "1"]
-    return TrainerProcess(arguments, log=folder / f"evaluator-{number}.log", home=folder / "home")
-
-
-@contextmanager
-def evaluators(redis: RedisServer, folder: Path, count: int) -> Iterator[list[TrainerProcess]]:
-    """Evaluator processes, ended at the block's end by SIGTERM."""
-    made = [evaluator(redis, folder, i) for i in range(count)]
-    try:
-        yield made
-    finally:
-        for process in made:
-            kill_tree(process, signal.SIGTERM)
-        for process in made:
-            process.wait()
-
-
-def kill_tree(process: TrainerProcess, number: signal.Signals) -> None:
-    """The process; with SIGKILL its pool's child too, as the loss of a pod does."""
-    if process.returncode is not None:
-        return
-    children = psutil.Process(process.pid).children(recursive=True) if number is signal.SIGKILL else []
-    process.signal(number)
-    for child in children:
-        child.kill()
-
-
-def ready(processes: list[TrainerProcess]) -> None:
-    for process in processes:
-        wait_until(
-            lambda process=process: "evaluator_ready" in process.output or process.returncode is not None, what="evaluator"
-        )
-        assert process.returncode is None, process.output
 
 
 class Driver:

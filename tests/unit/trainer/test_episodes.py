@@ -23,8 +23,8 @@ from kubefugu_trainer.episodes.judge import report
 from kubefugu_trainer.episodes.play import Call, Episode, Player, Rules
 from kubefugu_trainer.episodes.problem import EpisodeProblem
 from kubefugu_trainer.episodes.questions import questions_of
-from kubefugu_trainer.episodes.replies import DiskReplyCache
 from kubefugu_trainer.episodes.router import HeadPolicy, PolicyRouter, lift, role_rows
+from kubefugu_trainer.runs.replies import DiskReplyCache
 from kubefugu_trainer.tasks.sets import build
 from kubefugu_trainer.tasks.verifiers import Numeric
 from kubefugu_trainer.tasks.verify_json import InJson

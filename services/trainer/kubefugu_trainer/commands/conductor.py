@@ -66,6 +66,9 @@ def conductor(
         float,
         typer.Option("--grpo-minutes", min=0.0, help="GRPO's last step is the one that ends after so long; 0: all steps."),
     ] = 0.0,
+    broker: Annotated[
+        str | None, typer.Option("--broker", help="Redis URL: plans are executed by `evaluator` processes.")
+    ] = None,
     save_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")] = 5,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")] = "auto",
     seed: Seed = 42,
@@ -76,11 +79,11 @@ def conductor(
     settings: dict[str, Any] = {
         name: value
         for name, value in locals().items()
-        if name not in ("pool", "out", "workers", "init", "device", "threads", "progress", "grpo_minutes")
+        if name not in ("pool", "out", "workers", "init", "device", "threads", "progress", "grpo_minutes", "broker")
     }
     _run(
         settings, pool=pool, out=out, workers=names(workers), init=init, device=device, threads=threads, progress=progress,
-        grpo_minutes=grpo_minutes,
+        grpo_minutes=grpo_minutes, broker=broker,
     )  # fmt: skip
 
 
@@ -95,6 +98,7 @@ def _run(
     threads: int,
     progress: str,
     grpo_minutes: float,
+    broker: str | None,
 ) -> None:
     from pydantic import ValidationError
 
@@ -127,7 +131,7 @@ def _run(
             says = reporter(progress)
             artifact = ConductorRun(
                 config, live, run=run, reporter=says, stop=stop, workers=workers, init=init,
-                device=_device(device), threads=threads or None, grpo_minutes=grpo_minutes,
+                device=_device(device), threads=threads or None, grpo_minutes=grpo_minutes, broker=broker,
             ).execute()  # fmt: skip
     except RunStoppedError as stopped:
         print(f"kubefugu: {stopped.message}", file=sys.stderr)

@@ -131,7 +131,8 @@ def _evaluator(
 ) -> Evaluator:
     if order.broker is None:
         return InProcessEvaluator(fitness)
-    from kubefugu_trainer.queue.evaluator import CeleryEvaluator, run_identity
+    from kubefugu_trainer.queue.candidates import CeleryEvaluator
+    from kubefugu_trainer.queue.tasks import run_identity
 
     return CeleryEvaluator(order.broker, run_id=run_identity(run.path), problem=problem, stop=limits.stop, reporter=reporter)
 

@@ -21,12 +21,12 @@ from kubefugu_routing.formats import RouterFormat, encode
 from kubefugu_trainer.episodes.features import FeatureBank, Transcript
 from kubefugu_trainer.episodes.play import Episode, Player, Rules
 from kubefugu_trainer.episodes.problem import EpisodeProblem
-from kubefugu_trainer.episodes.replies import DiskReplyCache
 from kubefugu_trainer.episodes.router import HeadPolicy, PolicyRouter
 from kubefugu_trainer.evolution.choice import Draw, Measured, entropy
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.evolution.vector import Vector
 from kubefugu_trainer.features.extract import MAX_TOKENS
+from kubefugu_trainer.runs.replies import DiskReplyCache
 
 if TYPE_CHECKING:
     from kubefugu_routing.engine import Engine

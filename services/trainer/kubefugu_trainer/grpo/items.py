@@ -27,6 +27,8 @@ class Item:
     """In the order of their ids; the built-in ones come last, as in serving."""
     max_steps: int
     style: PromptStyle
+    split: str = "train"
+    """train, test or warm: with `number`, where `build_items` has it."""
 
     @property
     def names(self) -> list[str]:
@@ -75,6 +77,7 @@ def build_items(config: ConductorConfig, workers: Sequence[OfferedWorker], *, sp
                 workers=(*subset, *built_in),
                 max_steps=config.max_steps,
                 style=config.style,
+                split=split,
             )
         )
     return items

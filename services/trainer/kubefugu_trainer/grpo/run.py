@@ -10,15 +10,15 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
+from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool
 from kubefugu_routing.causal.load import CausalModel
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.grpo.below import PlansBelow
-from kubefugu_trainer.grpo.cache import FileReplyCache
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.items import Item, build_items, offered
 from kubefugu_trainer.grpo.measure import measure, paired
@@ -28,18 +28,32 @@ from kubefugu_trainer.grpo.warm_plans import warm_texts
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
+from kubefugu_trainer.runs.replies import DiskReplyCache
 
 _Result = TypeVar("_Result")
+
+
+class ExecutesPlans(Protocol):
+    """Where plans are executed."""
+
+    def __call__(self, items: Sequence[Item], texts: Sequence[str]) -> list[Rollout]:
+        """Execute plans, in order. Raises UnavailableError where the pool, or whoever asks it, can't be reached."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
 
 
 class LivePool:
     """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
 
-    def __init__(self, pool: WorkerPool, cache: FileReplyCache, *, config: ConductorConfig, below: Below | None = None) -> None:
+    def __init__(self, pool: WorkerPool, *, replies: Path, config: ConductorConfig, below: Below | None = None) -> None:
+        """`replies`: file that keeps them."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
-        self._runner = self._wait(_make(pool, cache, config, below))
+        self.cache, self._runner = self._wait(_open(pool, replies, config, below))
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -50,14 +64,21 @@ class LivePool:
 
     def close(self) -> None:
         """Close connections and end the loop."""
-        self._wait(self._runner.close())
+        self._wait(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
+    async def _end(self) -> None:
+        await self._runner.close()
+        self.cache.close()
 
-async def _make(pool: WorkerPool, cache: FileReplyCache, config: ConductorConfig, below: Below | None) -> PlanRunner:
-    return PlanRunner(pool, cache=cache, below=below, answer_tokens=config.answer_tokens, failover=config.failover)
+
+async def _open(
+    pool: WorkerPool, replies: Path, config: ConductorConfig, below: Below | None
+) -> tuple[DiskReplyCache, PlanRunner]:
+    cache = DiskReplyCache(replies)  # in the loop's thread: SQLite's connections stay where they were made
+    return cache, PlanRunner(pool, cache=cache, below=below, answer_tokens=config.answer_tokens, failover=config.failover)
 
 
 class ConductorRun:
@@ -76,9 +97,14 @@ class ConductorRun:
         device: str = "cpu",
         threads: int | None = None,
         grpo_minutes: float = 0.0,
+        broker: str | None = None,
     ) -> None:
+        """`broker`: Redis URL; plans are executed by evaluator processes. Raises DataError where they could not do that."""
+        if broker is not None and config.gamma:
+            raise DataError("Recursion needs the model in training, which evaluators do not have.", field="gamma")
         self._config = config
         self._grpo_minutes = grpo_minutes
+        self._broker = broker
         self._pool = pool
         self._run = run
         self._reporter = reporter
@@ -94,18 +120,33 @@ class ConductorRun:
         base, model = load_trainable(self._config, device=self._device, threads=self._threads)
         if self._init is not None:
             load_tensors(model, self._init, self._config)
-        cache = FileReplyCache(self._run.path / "replies.jsonl")
-        live = LivePool(self._pool, cache, config=self._config, below=PlansBelow(base, model, self._config))
+        run_plans = self._plans(base, model)
         try:
-            before = self._warm(base, model, live)
-            self._grpo(base, model, live)
-            after = self._measured("after", base, model, live)
+            before = self._warm(base, model, run_plans)
+            self._grpo(base, model, run_plans)
+            after = self._measured("after", base, model, run_plans)
         finally:
-            live.close()
-            cache.close()
+            run_plans.close()
         return self._finish(base, model, before, after)
 
-    def _warm(self, base: CausalModel, model: Any, live: LivePool) -> dict[str, Any]:
+    def _plans(self, base: CausalModel, model: Any) -> ExecutesPlans:
+        replies = self._run.path / "replies.sqlite"
+        if self._broker is None:
+            return LivePool(self._pool, replies=replies, config=self._config, below=PlansBelow(base, model, self._config))
+        from kubefugu_trainer.queue.plans import CeleryRollouts, PlanProblem
+        from kubefugu_trainer.queue.tasks import run_identity
+
+        problem = PlanProblem(
+            config=self._config,
+            pool=self._pool.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            workers=tuple(worker.name for worker in self._workers),
+            replies=str(replies.absolute()),
+        )
+        return CeleryRollouts(
+            self._broker, run_id=run_identity(self._run.path), problem=problem, stop=self._stop, reporter=self._reporter
+        )
+
+    def _warm(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> dict[str, Any]:
         """Warm start and the measurement of what it gives; skipped where both are on disk."""
         from kubefugu_trainer.grpo.warm import warm_start
 
@@ -131,9 +172,9 @@ class ConductorRun:
             write_artifact(done, model, base, config, training={"stage": "warm"}, metrics={}, half=False)
         elif done.is_file():
             load_tensors(model, done, config)
-        return self._measured("before", base, model, live)
+        return self._measured("before", base, model, run_plans)
 
-    def _grpo(self, base: CausalModel, model: Any, live: LivePool) -> None:
+    def _grpo(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> None:
         config, done = self._config, self._run.path / "trained.safetensors"
         if done.is_file():
             load_tensors(model, done, config)
@@ -148,7 +189,7 @@ class ConductorRun:
             build_items(config, self._workers, split="train", n=config.questions),
             config=config,
             folder=self._run.path / "checkpoints" / "grpo",
-            run_plans=live,
+            run_plans=run_plans,
             stop=self._stop,
             reporter=self._reporter,
             record=self._run.metrics.append,
@@ -159,13 +200,13 @@ class ConductorRun:
             raise RunStoppedError("GRPO was stopped; the same command goes on from its checkpoint.")
         write_artifact(done, model, base, config, training={"stage": "grpo"}, metrics={}, half=False)
 
-    def _measured(self, name: str, base: CausalModel, model: Any, live: LivePool) -> dict[str, Any]:
+    def _measured(self, name: str, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> dict[str, Any]:
         file = self._run.path / f"held_out_{name}.json"
         if file.is_file():
             found: dict[str, Any] = orjson.loads(file.read_bytes())
             return found
         items = build_items(self._config, self._workers, split="test", n=self._config.held_out)
-        result = measure(name, base, model, items, config=self._config, run_plans=live, reporter=self._reporter)
+        result = measure(name, base, model, items, config=self._config, run_plans=run_plans, reporter=self._reporter)
         result["tasks"] = [item.question.prompt for item in items]
         write_json(file, result)
         return result

@@ -10,13 +10,13 @@ from typing import Any
 
 from kubefugu_core.errors import BudgetExceededError, DataError, UnavailableError
 from kubefugu_core.pool import WorkerPool
-from kubefugu_trainer.episodes.replies import DiskReplyCache
 from kubefugu_trainer.outcomes.assemble import assemble
 from kubefugu_trainer.outcomes.callers import PoolCaller
 from kubefugu_trainer.outcomes.collect import CollectConfig, Collector, CollectResult
 from kubefugu_trainer.outcomes.journal import Journal
 from kubefugu_trainer.outcomes.writer import JSON_ENDINGS, write_table
 from kubefugu_trainer.runs.progress import Reporter
+from kubefugu_trainer.runs.replies import DiskReplyCache
 from kubefugu_trainer.tasks.sets import SplitQuestion, build
 
 

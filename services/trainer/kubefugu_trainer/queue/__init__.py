@@ -1,1 +1,1 @@
-"""Candidates measured by other processes: Celery tasks over Redis, keyed by (run, generation, candidate)."""
+"""Work done by other processes: Celery tasks over Redis, keyed by (run, round, task)."""

@@ -1,4 +1,4 @@
-"""`evaluator`: a process that measures candidates of evolution runs."""
+"""`evaluator`: a process that measures candidates of evolution runs and executes plans of Conductor runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def evaluator(
         str, typer.Option("--device", envvar="KUBEFUGU_TRAINER_DEVICE", help="cpu, cuda, cuda:N or auto.")
     ] = "cpu",
     grace_s: Annotated[
-        float, typer.Option("--grace-seconds", min=0.0, help="After SIGTERM, how long the candidate in hand may take.")
+        float, typer.Option("--grace-seconds", min=0.0, help="After SIGTERM, how long the task in hand may take.")
     ] = 30.0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
 ) -> None:
-    """Measure candidates of `train evolve --broker` until SIGTERM; as many processes as there are cores or GPUs."""
+    """Work for training runs that were begun with --broker, until SIGTERM; as many processes as there are cores or GPUs."""
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # soft shutdown on SIGTERM; Celery reads it when imported
     from kubefugu_core.errors import UnavailableError
     from kubefugu_core.telemetry import configure_logging

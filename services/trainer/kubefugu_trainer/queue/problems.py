@@ -1,36 +1,50 @@
-"""Problems as they travel: one blob, told apart by how it begins."""
+"""Problems as they travel: one blob, told apart by how it begins; and what solves their tasks."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from kubefugu_trainer.evolution.evaluators import Measures
+import orjson
+
+from kubefugu_core.errors import DataError
 
 
-class Sendable(Protocol):
-    """A problem that a driver can send."""
+class Solver(Protocol):
+    """Does the tasks of one problem."""
 
-    @property
-    def workers(self) -> int:
-        """L."""
+    def solve(self, part: bytes, shared: bytes) -> Any:
+        """A task's result, something of JSON."""
         ...
 
-    def to_bytes(self) -> bytes:
-        """The blob."""
+    def close(self) -> None:
+        """Let go of what is held."""
         ...
 
 
-def fitness_of(raw: bytes, *, device: str) -> Measures:
-    """The fitness of a blob. Raises DataError, or what loading its backbone raises."""
-    if raw.startswith(b"{"):
-        from functools import cache
+def solver_of(raw: bytes, *, device: str) -> Solver:
+    """The solver of a blob. Raises DataError, or what loading its backbone raises."""
+    if not raw.startswith(b"{"):
+        from kubefugu_trainer.evolution.fitness import make_fitness
+        from kubefugu_trainer.evolution.problem import Problem
+        from kubefugu_trainer.queue.candidates import CandidateSolver
 
-        from kubefugu_trainer.episodes.fitness import EpisodeFitness, load_engine
-        from kubefugu_trainer.episodes.problem import EpisodeProblem
+        return CandidateSolver(make_fitness(Problem.from_bytes(raw), device=device))
+    from kubefugu_trainer.queue import plans
 
-        episodes = EpisodeProblem.from_bytes(raw)
-        return EpisodeFitness(episodes, engine=cache(lambda: load_engine(episodes, device=device)))
-    from kubefugu_trainer.evolution.fitness import make_fitness
-    from kubefugu_trainer.evolution.problem import Problem
+    if _format(raw) == plans.FORMAT:
+        return plans.PlanSolver(raw)
+    from functools import cache
 
-    return make_fitness(Problem.from_bytes(raw), device=device)
+    from kubefugu_trainer.episodes.fitness import EpisodeFitness, load_engine
+    from kubefugu_trainer.episodes.problem import EpisodeProblem
+    from kubefugu_trainer.queue.candidates import CandidateSolver
+
+    episodes = EpisodeProblem.from_bytes(raw)
+    return CandidateSolver(EpisodeFitness(episodes, engine=cache(lambda: load_engine(episodes, device=device))))
+
+
+def _format(raw: bytes) -> object:
+    try:
+        return orjson.loads(raw).get("format")
+    except (orjson.JSONDecodeError, AttributeError) as error:
+        raise DataError(f"The problem can't be read: {error}.") from error

@@ -1,7 +1,7 @@
-"""An evaluator process: takes candidates from the queue, measures them, leaves the figures in the mailbox.
+"""An evaluator process: takes tasks from the queue, does them, leaves the results in the mailbox.
 
 Stateless but for the problems it keeps loaded. The pool is prefork with one child, where the accelerator is initialised and
-which can be replaced when it is killed; soft shutdown lets the candidate in hand end.
+which can be replaced when it is killed; soft shutdown lets the task in hand end.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any
 import structlog
 
 from kubefugu_core.errors import KubefuguError
-from kubefugu_trainer.evolution.evaluators import Measures
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app
 from kubefugu_trainer.queue.mailbox import Answer, BrokerError, Mailbox
-from kubefugu_trainer.queue.problems import fitness_of
+from kubefugu_trainer.queue.problems import Solver, solver_of
 
 _CLAIM_S = 4.0
 _KEPT_PROBLEMS = 2
@@ -33,53 +32,53 @@ class Desk:
         self._broker = broker
         self._device = device
         self._redis: Any = None
-        self._fitness: OrderedDict[str, Measures] = OrderedDict()
+        self._solvers: OrderedDict[str, Solver] = OrderedDict()
 
-    def evaluate(self, run_id: str, generation: int, candidate: int) -> None:
-        """Measure a candidate, unless its generation is over or another evaluator was faster."""
+    def evaluate(self, run_id: str, number: int, task: int) -> None:
+        """Do a task, unless its round is over or another evaluator was faster."""
         if self._redis is None:
             self._redis = connect(self._broker)
         mailbox = Mailbox(self._redis, run_id)
-        work = mailbox.work(generation, candidate)
-        if work is None or mailbox.answered(generation, candidate, work.digest):
+        work = mailbox.work(number, task)
+        if work is None or mailbox.answered(number, task, work.digest):
             return
-        with self._claimed(mailbox, generation, candidate):
+        with self._claimed(mailbox, number, task):
             try:
-                fitness = self._load(run_id, mailbox)
-                if fitness is None:
+                solver = self._load(run_id, mailbox)
+                if solver is None:
                     return
-                answer = Answer(fitness.measure(work.vector, work.draw))
+                answer = Answer(solver.solve(work.part, work.shared))
             except KubefuguError as error:
                 answer = Answer(None, error.message)
             except (RuntimeError, ValueError, OSError, MemoryError) as error:  # out of memory, a device that fails
-                _log.warning("candidate_failed", generation=generation, candidate=candidate, exc_info=error)
+                _log.warning("task_failed", round=number, task=task, exc_info=error)
                 answer = Answer(None, f"{type(error).__name__}: {error}")
-            mailbox.answer(generation, candidate, work.digest, answer)
+            mailbox.answer(number, task, work.digest, answer)
 
-    def _load(self, run_id: str, mailbox: Mailbox) -> Measures | None:
-        if run_id in self._fitness:
-            self._fitness.move_to_end(run_id)
-            return self._fitness[run_id]
+    def _load(self, run_id: str, mailbox: Mailbox) -> Solver | None:
+        if run_id in self._solvers:
+            self._solvers.move_to_end(run_id)
+            return self._solvers[run_id]
         raw = mailbox.problem()
         if raw is None:
             return None
-        while len(self._fitness) >= _KEPT_PROBLEMS:
-            _, dropped = self._fitness.popitem(last=False)
+        while len(self._solvers) >= _KEPT_PROBLEMS:
+            _, dropped = self._solvers.popitem(last=False)
             dropped.close()
-        self._fitness[run_id] = fitness_of(raw, device=self._device)
-        return self._fitness[run_id]
+        self._solvers[run_id] = solver_of(raw, device=self._device)
+        return self._solvers[run_id]
 
     @contextmanager
-    def _claimed(self, mailbox: Mailbox, generation: int, candidate: int) -> Iterator[None]:
-        """Keep the claim alive from a thread of its own while the candidate is computed."""
+    def _claimed(self, mailbox: Mailbox, number: int, task: int) -> Iterator[None]:
+        """Keep the claim alive from a thread of its own while the task is done."""
         done = threading.Event()
         holder = f"{os.getpid()}"
-        mailbox.claim(generation, candidate, holder=holder, ttl_s=_CLAIM_S)
+        mailbox.claim(number, task, holder=holder, ttl_s=_CLAIM_S)
 
         def keep() -> None:
             while not done.wait(_CLAIM_S / 4):
                 try:
-                    mailbox.claim(generation, candidate, holder=holder, ttl_s=_CLAIM_S)
+                    mailbox.claim(number, task, holder=holder, ttl_s=_CLAIM_S)
                 except BrokerError:  # the next try, or the driver, makes up for it
                     continue
 
@@ -90,7 +89,7 @@ class Desk:
         finally:
             done.set()
             thread.join()
-            mailbox.release(generation, candidate)
+            mailbox.release(number, task)
 
 
 def _say_ready(**_: Any) -> None:

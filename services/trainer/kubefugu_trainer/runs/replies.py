@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from kubefugu_core.errors import DataError
+from kubefugu_core.stores.wal import use_wal
 
 _BUSY_S = 60.0
 
@@ -27,7 +28,7 @@ class DiskReplyCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            use_wal(self._db, timeout_s=_BUSY_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS replies "

@@ -1,7 +1,7 @@
-"""The driver's side: sends a generation's candidates to evaluator processes and waits for their figures.
+"""The driver's side: sends a round's tasks to evaluator processes and waits for their results.
 
 Lost (nobody works on it and nothing waits in the queue): sent again. Duplicated: the first result stands, all are equal. Late:
-lies under its own generation and is never looked at. Poisoned (not a result, other work, not finite): thrown away and measured
+lies under its own round and is never looked at. Poisoned (not a result, other work, not finite): thrown away and asked for
 again, three times at most. Redis gone: asked again for a while, then the run ends and goes on from its checkpoint.
 """
 
@@ -10,24 +10,23 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from kombu.exceptions import OperationalError
 
 from kubefugu_core.errors import DataError, UnavailableError
-from kubefugu_trainer.evolution.choice import Generation, Measured
-from kubefugu_trainer.evolution.sepcma import Population
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app, shown
 from kubefugu_trainer.queue.mailbox import BrokerError, Mailbox, read_answer
-from kubefugu_trainer.queue.problems import Sendable
 from kubefugu_trainer.runs.files import replace_file
 from kubefugu_trainer.runs.progress import Reporter
 
+R = TypeVar("R")
 _WAKE_S = 0.25
 _LOST_AFTER_S = 1.0
-"""How long a candidate must look lost: a task is for a moment neither in the queue nor claimed."""
+"""How long a task must look lost: a task is for a moment neither in the queue nor claimed."""
 _ATTEMPTS = 3
 _SILENCE_S = 30.0
 
@@ -41,26 +40,30 @@ def run_identity(folder: Path) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-class CeleryEvaluator:
-    """Evaluator over Celery and Redis. See the module's docstring for what may go wrong."""
+class TaskQueue(Generic[R]):
+    """Rounds of tasks over Celery and Redis. See the module's docstring for what may go wrong."""
 
     def __init__(
         self,
         broker: str,
         *,
         run_id: str,
-        problem: Sendable,
+        problem: bytes,
+        decode: Callable[[Any], R],
         stop: threading.Event,
         reporter: Reporter,
+        task: str = "candidate",
         patience_s: float = 60.0,
     ) -> None:
-        """`patience_s`: how long an unreachable broker is asked again. Raises UnavailableError where it does not answer now."""
+        """`decode`: a result from its JSON, or DataError. `task`: what a task is called in messages. `patience_s`: how long an
+        unreachable broker is asked again. Raises UnavailableError where it does not answer now."""
         self._broker = broker
         self._run_id = run_id
-        self._problem = problem
-        self._raw = problem.to_bytes()
+        self._raw = problem
+        self._decode = decode
         self._stop = stop
         self._reporter = reporter
+        self._task = task
         self._patience_s = patience_s
         try:
             self._redis = connect(broker)
@@ -70,17 +73,25 @@ class CeleryEvaluator:
         self._app = make_app(broker)
         self._mailbox = Mailbox(self._redis, run_id)
 
-    def evaluate(
-        self, generation: Generation, candidates: Population, *, on_result: Callable[[int, Measured], None]
-    ) -> list[Measured]:
-        """See Evaluator. Raises UnavailableError where the broker stays away or a candidate can't be measured."""
-        found: dict[int, Measured] = {}
+    def run(
+        self,
+        number: int,
+        parts: Sequence[bytes],
+        *,
+        shared: Sequence[bytes] = (b"",),
+        on_result: Callable[[int, R], None] = lambda index, result: None,
+    ) -> list[R]:
+        """Results of a round's tasks, in their order; `shared` has one entry for all, or one for each.
+
+        Raises UnavailableError where the broker stays away or a task fails everywhere, RunStoppedError.
+        """
+        found: dict[int, R] = {}
         last_good = time.monotonic()
         while True:
             before = len(found)
             try:
-                self._attempt(generation, candidates, found, on_result)
-                return [found[i] for i in range(len(candidates))]
+                self._attempt(number, parts, shared, found, on_result)
+                return [found[i] for i in range(len(parts))]
             except (BrokerError, OperationalError) as error:
                 if len(found) > before:
                     last_good = time.monotonic()
@@ -91,7 +102,7 @@ class CeleryEvaluator:
                     raise self._unreachable(error) from error
 
     def close(self) -> None:
-        """See Evaluator."""
+        """Close connections."""
         self._app.close()
         self._redis.close()
 
@@ -99,15 +110,15 @@ class CeleryEvaluator:
 
     def _attempt(
         self,
-        generation: Generation,
-        candidates: Population,
-        found: dict[int, Measured],
-        on_result: Callable[[int, Measured], None],
+        number: int,
+        parts: Sequence[bytes],
+        shared: Sequence[bytes],
+        found: dict[int, R],
+        on_result: Callable[[int, R], None],
     ) -> None:
-        number = generation.number
         self._mailbox.publish_problem(self._raw)
-        digests = self._mailbox.publish(generation, candidates)
-        collect = _Collector(self._mailbox, self._problem, number, digests, found, on_result)
+        digests = self._mailbox.publish(number, parts, shared)
+        collect = _Collector(self._mailbox, self._decode, self._task, number, digests, found, on_result)
         collect.read()
         self._send(number, collect.missing)
         last_news = lost_since = time.monotonic()
@@ -127,19 +138,19 @@ class CeleryEvaluator:
                 self._send(number, [i for i in lost if i in collect.missing])
                 lost_since = time.monotonic()
             if time.monotonic() - last_news > _SILENCE_S:
-                self._reporter.note(f"No evaluator has answered for {_SILENCE_S:g} s; {len(collect.missing)} candidates wait.")
+                self._reporter.note(f"No evaluator has answered for {_SILENCE_S:g} s; {len(collect.missing)} tasks wait.")
                 last_news = time.monotonic()
         self._mailbox.forget(number)
 
-    def _send(self, number: int, candidates: list[int]) -> None:
-        if not candidates:
+    def _send(self, number: int, tasks: list[int]) -> None:
+        if not tasks:
             return
         with self._app.connection_for_write() as connection, self._app.amqp.Producer(connection) as producer:
-            for candidate in candidates:
-                self._app.send_task(TASK, args=(self._run_id, number, candidate), producer=producer, retry=False)
+            for task in tasks:
+                self._app.send_task(TASK, args=(self._run_id, number, task), producer=producer, retry=False)
 
     def _lost(self, number: int, missing: list[int]) -> list[int]:
-        """Candidates that nobody works on while the queue is empty."""
+        """Tasks that nobody works on while the queue is empty."""
         if self._redis.llen(QUEUE):
             return []
         claimed = self._mailbox.claimed(number, missing)
@@ -152,20 +163,22 @@ class CeleryEvaluator:
         )
 
 
-class _Collector:
+class _Collector(Generic[R]):
     """Takes results in and says what is missing."""
 
     def __init__(
         self,
         mailbox: Mailbox,
-        problem: Sendable,
+        decode: Callable[[Any], R],
+        task: str,
         number: int,
         digests: list[str],
-        found: dict[int, Measured],
-        on_result: Callable[[int, Measured], None],
+        found: dict[int, R],
+        on_result: Callable[[int, R], None],
     ) -> None:
         self._mailbox = mailbox
-        self._problem = problem
+        self._decode = decode
+        self._task = task
         self._number = number
         self._digests = digests
         self._found = found
@@ -174,33 +187,32 @@ class _Collector:
 
     @property
     def missing(self) -> list[int]:
-        """Candidates without figures."""
+        """Tasks without a result."""
         return [i for i in range(len(self._digests)) if i not in self._found]
 
     def read(self) -> list[int]:
-        """Take in what has come; returns the candidates that must be measured again."""
+        """Take in what has come; returns the tasks that must be asked for again."""
         again = []
-        for candidate, raw in sorted(self._mailbox.results(self._number).items()):
-            if candidate in self._found or candidate >= len(self._digests):
+        for task, raw in sorted(self._mailbox.results(self._number).items()):
+            if task in self._found or task >= len(self._digests):
                 continue
             try:
-                answer = read_answer(raw, wanted=self._digests[candidate], workers=self._problem.workers)
+                answer = read_answer(raw, wanted=self._digests[task])
+                if answer.error:
+                    raise DataError(answer.error)
+                result = self._decode(answer.result)
             except DataError as error:
-                self._fail(candidate, error.message)
-                again.append(candidate)
+                self._fail(task, error.message)
+                again.append(task)
                 continue
-            if answer.measured is None:
-                self._fail(candidate, answer.error)
-                again.append(candidate)
-                continue
-            self._found[candidate] = answer.measured
-            self._on_result(candidate, answer.measured)
+            self._found[task] = result
+            self._on_result(task, result)
         return again
 
-    def _fail(self, candidate: int, why: str) -> None:
-        self._mailbox.drop_result(self._number, candidate)
-        self._failures[candidate] = self._failures.get(candidate, 0) + 1
-        if self._failures[candidate] >= _ATTEMPTS:
+    def _fail(self, task: int, why: str) -> None:
+        self._mailbox.drop_result(self._number, task)
+        self._failures[task] = self._failures.get(task, 0) + 1
+        if self._failures[task] >= _ATTEMPTS:
             raise UnavailableError(
-                f"Candidate {candidate} of generation {self._number} could not be measured {_ATTEMPTS} times: {why}"
+                f"{self._task.capitalize()} {task} of round {self._number} could not be measured {_ATTEMPTS} times: {why}"
             )
