@@ -91,7 +91,7 @@ class TrainerProcess:
         if self._process.is_alive():
             os.kill(self.pid, number)
 
-    def wait(self, *, timeout_s: float = 60.0) -> int:
+    def wait(self, *, timeout_s: float = 120.0) -> int:
         """The exit code, negative for a signal. A process that does not end is killed and fails the test."""
         self._process.join(timeout_s)
         if self._process.exitcode is None:
@@ -101,7 +101,7 @@ class TrainerProcess:
         return self._process.exitcode
 
 
-def wait_until(condition: Any, *, what: str, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Any, *, what: str, timeout_s: float = 120.0) -> None:
     """Poll until `condition()` holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

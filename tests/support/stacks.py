@@ -27,7 +27,7 @@ def component(name: str, *flags: str, after: tuple[str, ...] = (), tier: int = 0
             "port": port,
             "after": after,
             "tier": tier,
-            "ready_timeout_s": 20.0,
+            "ready_timeout_s": 60.0,
             **more,
         }
     )

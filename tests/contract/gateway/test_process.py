@@ -34,7 +34,10 @@ async def test_on_sigterm_streams_end_as_if_nothing_happened_and_the_exit_code_i
     ):
         port = (await gateway.wait_for("gateway_listening"))["port"]
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url) as client, client.stream("POST", PATH, json=body(stream=True)) as response:
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=60) as client,
+            client.stream("POST", PATH, json=body(stream=True)) as response,
+        ):
             lines = (line async for line in response.aiter_lines() if line)
             assert "before" in await anext(lines)
             gateway.terminate()

@@ -110,7 +110,21 @@ def wait_for_more(process: TrainerProcess, metrics: Path, before: int) -> None:
     )
 
 
-@pytest.mark.timeout(600)  # twenty processes that load torch
+def killed_often(place: Path, out: Path, flags: tuple[str, ...], rng: np.random.Generator) -> bool:
+    """Kill a run twenty times; False where a busy machine held up the kill until the run had come to its end."""
+    metrics = out / "metrics.jsonl"
+    for _ in range(20):
+        process = start(place, out, *flags)
+        if rng.random() < 0.8:  # else at any point of the start
+            wait_for_more(process, metrics, metrics.stat().st_size if metrics.is_file() else 0)
+        threading.Event().wait(float(rng.uniform(0, 0.03)))
+        process.signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:
+            return False
+    return True
+
+
+@pytest.mark.timeout(1200)  # twenty processes that load torch, more where one came to its end
 def test_a_driver_killed_at_twenty_points_resumes_bit_for_bit(place: Path) -> None:
     flags = (
         "--generations",
@@ -126,19 +140,11 @@ def test_a_driver_killed_at_twenty_points_resumes_bit_for_bit(place: Path) -> No
         "--offsets",
         "layer",
     )
-    whole, out = place / "long", place / "killed"
+    whole = place / "long"
     assert run(place, whole, *flags).returncode == 0
     rng = np.random.default_rng(20261121)
-    kills = 0
-    for _ in range(20):
-        process = start(place, out, *flags)
-        before = (out / "metrics.jsonl").stat().st_size if (out / "metrics.jsonl").is_file() else 0
-        if rng.random() < 0.8:  # else at any point of the start
-            wait_for_more(process, out / "metrics.jsonl", before)
-        threading.Event().wait(float(rng.uniform(0, 0.03)))
-        process.signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    assert kills == 20
+    tries = [place / f"killed-{number}" for number in range(5)]
+    out = next(out for out in tries if killed_often(place, out, flags, rng))
     assert not (out / "report.json").is_file()
     done = run(place, out, *flags)
     assert done.returncode == 0, done.output
@@ -152,11 +158,13 @@ def test_a_driver_killed_at_twenty_points_resumes_bit_for_bit(place: Path) -> No
 
 
 def test_sigterm_ends_at_a_safe_point(place: Path, uninterrupted: Path) -> None:
-    out = place / "stopped"
-    process = start(place, out, *SMALL, "--offsets", "layer")
-    wait_until((out / "metrics.jsonl").is_file, what="the run began")
-    process.signal(signal.SIGTERM)
-    assert process.wait() == 75, process.output
+    for out in (place / f"stopped-{number}" for number in range(5)):
+        process = start(place, out, *SMALL, "--offsets", "layer")
+        wait_until((out / "metrics.jsonl").is_file, what="the run began")
+        process.signal(signal.SIGTERM)
+        if process.wait() != 0:  # else a busy machine held up the signal until the run had come to its end
+            break
+    assert process.returncode == 75, process.output
     assert "goes on" in process.output
     assert run(place, out, *SMALL, "--offsets", "layer").returncode == 0
     assert trajectory(out) == trajectory(uninterrupted)

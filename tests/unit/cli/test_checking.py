@@ -17,7 +17,7 @@ from kubefugu_cli.main import app
 from kubefugu_core.pool import WorkerPool
 
 
-async def checked(pool: WorkerPool, timeout_s: float = 5.0) -> dict[str, checking.CheckResult]:
+async def checked(pool: WorkerPool, timeout_s: float = 60.0) -> dict[str, checking.CheckResult]:
     results = await asyncio.to_thread(checking.check_pool, pool, question="Capital of France?", timeout_s=timeout_s)
     assert [one.name for one in results] == [one.name for one in pool.spec.workers]
     return {one.name: one for one in results}
