@@ -7,10 +7,10 @@ from the spec and from the caller's deadline, whichever ends first. Cancelling a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -29,6 +29,9 @@ from kubefugu_core.pool import WorkerSpec
 _JSON, _SSE = "application/json", "text/event-stream"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _OURS = ("kubefugu", "model", "stream", "stream_options")
+_Result = TypeVar("_Result")
+_Once = Callable[[bytes, Deadline, str], Awaitable[_Result]]
+"""One call: body, deadline, whose deadline it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class WorkerClient:
         body = self._body(request)
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
-        stream = await self._open_stream(orjson.dumps(body), deadline)
+        stream = await self._retried(self._open_stream, orjson.dumps(body), deadline)
         try:
             yield stream
         except BaseException as error:
@@ -154,12 +157,15 @@ class WorkerClient:
         return headers
 
     async def _complete(self, body: dict[str, Any], deadline: Deadline) -> WorkerReply:
-        payload = orjson.dumps(body)
+        return await self._retried(self._complete_once, orjson.dumps(body), deadline)
+
+    async def _retried(self, once: _Once[_Result], payload: bytes, deadline: Deadline) -> _Result:
+        """`once` until it succeeds or what it raises is not worth another try."""
         deadline, limit = self._ends(deadline)
         attempt = 1
         while True:
             try:
-                return await self._complete_once(payload, deadline, limit)
+                return await once(payload, deadline, limit)
             except KubefuguError as error:
                 wait_s = self._retry.wait_s(error, attempt=attempt, deadline=deadline)
                 if wait_s is None:
@@ -194,20 +200,7 @@ class WorkerClient:
         lease.succeeded(tokens=reply.usage.total_tokens)
         return reply
 
-    async def _open_stream(self, payload: bytes, deadline: Deadline) -> WorkerStream:
-        deadline, limit = self._ends(deadline)
-        attempt = 1
-        while True:
-            try:
-                return await self._open_stream_once(payload, deadline, limit)
-            except KubefuguError as error:
-                wait_s = self._retry.wait_s(error, attempt=attempt, deadline=deadline)
-                if wait_s is None:
-                    raise
-            await self._clock.sleep(wait_s)
-            attempt += 1
-
-    async def _open_stream_once(self, payload: bytes, deadline: Deadline, limit: str) -> WorkerStream:
+    async def _open_stream(self, payload: bytes, deadline: Deadline, limit: str) -> WorkerStream:
         times = self.spec.timeouts
         lease = await self.admission.admit(deadline, tokens=estimate_tokens(len(payload)))
         headers_s = min(float(times.connect_seconds + times.first_token_seconds), deadline.remaining_s())
