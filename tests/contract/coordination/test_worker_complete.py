@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,20 +26,6 @@ from kubefugu_core.errors import (
 )
 
 ONCE = RetryPolicy(attempts=1)
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def sets() -> AsyncIterator[list[WorkerSet]]:
-    made: list[WorkerSet] = []
-    yield made
-    for workers in made:
-        await workers.close()
 
 
 def client(sets: list[WorkerSet], url: str, *, retry: RetryPolicy = ONCE, cache: Any = None, **members: Any) -> WorkerClient:

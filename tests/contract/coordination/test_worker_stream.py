@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -25,20 +24,6 @@ from kubefugu_core.errors import (
     WorkerStreamCutError,
     WorkerUnreachableError,
 )
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def sets() -> AsyncIterator[list[WorkerSet]]:
-    made: list[WorkerSet] = []
-    yield made
-    for workers in made:
-        await workers.close()
 
 
 def client(sets: list[WorkerSet], url: str, *, attempts: int = 1, **members: Any) -> WorkerClient:
