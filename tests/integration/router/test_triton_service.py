@@ -52,6 +52,18 @@ def request(text: str, **fields: Any) -> router_pb2.RouteRequest:
     return router_pb2.RouteRequest(transcript=[common_pb2.TranscriptMessage(role="user", text=text)], allowed=allowed, **fields)
 
 
+def through_triton(staged: Staged, backbone: Path, policy_set: Path, **changes: Any) -> RouterSettings:
+    fields: dict[str, Any] = {
+        "listen": "127.0.0.1:0",
+        "backbone": str(backbone),
+        "host": "triton",
+        "triton_target": staged.server.target,
+        "triton_stage_dir": staged.folder,
+        "policy_set_file": policy_set,
+    }
+    return RouterSettings(**(fields | changes))
+
+
 async def decisions(settings: RouterSettings) -> list[router_pb2.Decision]:
     async with running(settings, registry=CollectorRegistry()) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)
@@ -60,17 +72,10 @@ async def decisions(settings: RouterSettings) -> list[router_pb2.Decision]:
 
 
 async def test_both_hosts_decide_alike(tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged) -> None:
-    common = {
-        "listen": "127.0.0.1:0",
-        "backbone": str(backbone),
-        "policy_set_file": declare(tmp_path, loaded, "one"),
-    }
-    triton_settings = RouterSettings(
-        **common, host="triton", triton_target=triton_server.server.target, triton_stage_dir=triton_server.folder
-    )
-    through_triton = await decisions(triton_settings)
-    in_process = await decisions(RouterSettings(**common, threads=1))
-    for one, other in zip(through_triton, in_process, strict=True):
+    settings = through_triton(triton_server, backbone, declare(tmp_path, loaded, "one"))
+    triton = await decisions(settings)
+    in_process = await decisions(settings.model_copy(update={"host": "inprocess", "threads": 1}))
+    for one, other in zip(triton, in_process, strict=True):
         assert (one.worker, one.role, one.policy_version) == (other.worker, other.role, other.policy_version)
         np.testing.assert_allclose(
             [score.logit for score in one.workers], [score.logit for score in other.workers], atol=1e-5, rtol=1e-5
@@ -80,15 +85,7 @@ async def test_both_hosts_decide_alike(tmp_path: Path, loaded: Backbone, backbon
 async def test_a_swap_under_load_fails_nobody_and_pins_hold(
     tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged
 ) -> None:
-    settings = RouterSettings(
-        listen="127.0.0.1:0",
-        backbone=str(backbone),
-        host="triton",
-        triton_target=triton_server.server.target,
-        triton_stage_dir=triton_server.folder,
-        policy_set_file=declare(tmp_path, loaded, "one"),
-        watch_seconds=0.05,
-    )
+    settings = through_triton(triton_server, backbone, declare(tmp_path, loaded, "one"), watch_seconds=0.05)
     async with running(settings, registry=CollectorRegistry()) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
         stub = router_pb2_grpc.RouterServiceStub(channel)
         seen: list[str] = []
@@ -120,16 +117,9 @@ async def test_long_transcripts_let_short_ones_pass_and_metrics_tell(
     tmp_path: Path, loaded: Backbone, backbone: Path, triton_server: Staged
 ) -> None:
     """A transcript of 4,000 tokens is computed in pieces: thirty short ones that come later are answered before it."""
-    settings = RouterSettings(
-        listen="127.0.0.1:0",
-        backbone=str(backbone),
-        host="triton",
-        triton_target=triton_server.server.target,
-        triton_stage_dir=triton_server.folder,
-        policy_set_file=declare(tmp_path, loaded, "one"),
-        max_input_tokens=4000,
-        max_step_tokens=256,
-    )
+    declared = declare(tmp_path, loaded, "one")
+    # Many pieces, so that it is under way for long on a machine of any speed.
+    settings = through_triton(triton_server, backbone, declared, max_input_tokens=4000, max_step_tokens=32)
     registry = CollectorRegistry()
     order: list[str] = []
     async with running(settings, registry=registry) as rpc, open_channel(f"127.0.0.1:{rpc.port}") as channel:
