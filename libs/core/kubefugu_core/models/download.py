@@ -70,9 +70,9 @@ def _transfer(location: Location, part: Path, progress: Callable[[int], None]) -
     """One request. True: it continued an earlier one. The server's end before the announced length raises."""
     have = _size(part)
     headers = {"Range": f"bytes={have}-"} if have else {}
-    request = urllib.request.Request(location.url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310
+    request = urllib.request.Request(location.url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - the URL is the catalog's
     try:
-        response = urllib.request.urlopen(request, timeout=READ_TIMEOUT_S, context=_tls(location))  # noqa: S310
+        response = urllib.request.urlopen(request, timeout=READ_TIMEOUT_S, context=_tls(location))  # noqa: S310 - the URL is the catalog's
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing is left, or the rest is of another file: the digest tells
             progress(have)

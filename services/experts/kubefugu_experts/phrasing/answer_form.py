@@ -30,7 +30,7 @@ _WORDS = frozenset(
     round rounded say scientific sentence sentences separated short should show significant simple simplified simply single
     state step steps sunday symbol symbols text than thank thanks that the them there think this three through to true two
     unit units use using value values weekday whole will with word words work working write yes you your
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - words are read more easily so
 )
 _PARENTHESIS = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)\s*[.?!]*$")
 _MOST_WORDS = 40

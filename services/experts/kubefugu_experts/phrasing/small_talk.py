@@ -19,7 +19,7 @@ WORDS = frozenset(
     struggling stuck take task teacher team tell telling test thank thanks that the then there there's these thing thinking
     this thoughts thx time to today told trivia trying ty u uh um understand us very want wanted wants was we we're well
     were wife will with wonder wonderful wondering work would would'd yo you your
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - words are read more easily so
 )
 """Words that sentences of small talk are made of."""
 _ASKS = re.compile(r"^(?:what|which|who|whose|where|when|why|how|is|are|was|were|define|name|list|find|give)\b", re.IGNORECASE)

@@ -86,7 +86,7 @@ _ASKING = SMALL_TALK | frozenset(
     signifies refer refers concept idea context common better fancy single every each between were am pls i've instead of
     than whole true false yes isn't aren't may really actually considered belongs family some any in on at from has have
     please such wich wat wot dose tell us need want wanted looking
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - words are read more easily so
 )
 _OF_WORDS = re.compile(r"\b(?:defin\w*|meanings?|means?|meant|dictionary|signif\w*|what an? \w+ is)\b")
 """Without one of these a plain word is not asked about as a word: "Describe your holiday"."""
