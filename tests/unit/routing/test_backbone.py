@@ -4,7 +4,9 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from support.backbones import Tiny, make_tiny, reference_features, train_tokeniz
 
 from kubefugu_core.errors import ArtifactRefusedError
 from kubefugu_core.settings import cache_home
+from kubefugu_routing.backbone import gguf as conversion
 from kubefugu_routing.backbone import load_backbone
 from kubefugu_routing.engine import Engine
 
@@ -76,11 +79,28 @@ def test_a_gguf_file_is_dequantised_once_and_equals_its_source(tmp_path: Path, m
     np.testing.assert_allclose(Engine(backbone).features(batch), reference_features(model.reference, batch), rtol=0, atol=1e-5)
     text = "user: what is the capital of France?"
     assert backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids) == text
-    from kubefugu_routing.backbone import gguf as conversion
-
     monkeypatch.setattr(conversion, "_dequantise", lambda *_: pytest.fail("converted again"))
     assert load_backbone(str(path)).info == backbone.info
     assert [p.name.startswith(".") for p in (cache_home() / "backbones").iterdir()] == [False]
+
+
+def test_two_that_need_the_same_gguf_file_convert_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    begun, second, calls = threading.Event(), threading.Event(), []
+
+    def dequantise(source: Path, target: Path) -> None:
+        calls.append(source)
+        (begun if len(calls) == 1 else second).set()
+        second.wait(0.3)  # where nothing held it back, the other one would come along now
+        (target / "config.json").write_text("{}")
+
+    monkeypatch.setattr(conversion, "_dequantise", dequantise)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(conversion.convert, path)
+        begun.wait(60)
+        assert threads.submit(conversion.convert, path).result(60) == first.result(60)
+    assert calls == [path]
 
 
 def test_a_directory_is_identified_by_its_weights(tiny: Callable[..., Tiny]) -> None:
