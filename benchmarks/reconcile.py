@@ -26,9 +26,10 @@ from typing import Any
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from support.apiserver import ApiServer, free_port, install_crds, running
+from support.apiserver import ApiServer, install_crds, running
 from support.manifests import training_run, worker_pool
 from support.operator_process import OperatorProcess, operator_process
+from support.ports import free_port
 
 from kubefugu_operators.cluster.client import HttpApi
 from kubefugu_operators.cluster.objects import Body, Ref

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -29,6 +28,7 @@ from kubernetes.aio import client
 
 from kubefugu_operators.cluster.client import HttpApi
 from support.paths import REPO
+from support.ports import free_port
 
 TOKEN = "admin-token-of-a-test"
 OPERATOR = "operator"
@@ -50,13 +50,6 @@ def assets() -> Path:
         if os.environ.get("KUBEFUGU_TESTS_REQUIRE_SHARED"):
             pytest.fail(f"the API server of ../shared/k8s is required here: {found.stderr.strip()[-500:]}")
     pytest.skip("needs etcd and kube-apiserver: set KUBEBUILDER_ASSETS to a folder that has them")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

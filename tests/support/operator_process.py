@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.apiserver import ApiServer, free_port
+from support.apiserver import ApiServer
+from support.ports import free_port
 
 _PASSES = re.compile(rb'^kubefugu_operator_reconcile_total\{kind="(\w+)",outcome="(\w+)"\} (\S+)', re.MULTILINE)
 _DEPTH = re.compile(rb"^kubefugu_operator_queue_depth (\S+)", re.MULTILINE)

@@ -14,7 +14,7 @@ from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.rpc import RpcServer
 from kubefugu_operators.cluster.client import HttpApi
 from kubefugu_operators.cluster.objects import Body, Ref
-from support.apiserver import free_port
+from support.ports import free_port
 
 _GROUPS = {"Pod": "/api/v1", "Job": "/apis/batch/v1", "Deployment": "/apis/apps/v1"}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from kubefugu_router.triton_server import REPOSITORY, command, packaged_server, stock_server
-from support.apiserver import free_port
+from support.ports import free_port
 
 
 @dataclass

@@ -265,12 +265,3 @@ async def _read_request(reader: asyncio.StreamReader) -> Recorded | None:
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
     raw = await reader.readexactly(int(headers.get("content-length", "0")))
     return Recorded(lines[0].split(" ")[1], headers, json.loads(raw) if raw else {}, time.monotonic())
-
-
-async def free_port() -> int:
-    """A port of 127.0.0.1 where nothing listens now."""
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port

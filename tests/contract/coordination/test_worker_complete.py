@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from support.pools import QUESTION, pool_of, within, worker
-from support.upstream import Script, Upstream, free_port
+from support.ports import free_port
+from support.upstream import Script, Upstream
 from support.waiting import until
 
 from kubefugu_coordination.workers import MemoryReplyCache, RetryPolicy, WorkerClient, WorkerSet
@@ -111,7 +112,7 @@ async def test_a_body_without_end_is_cut_off(
 
 async def test_nothing_listens(sets: list[WorkerSet]) -> None:
     with pytest.raises(WorkerUnreachableError, match="Worker a: no connection: .*refused"):
-        await client(sets, f"http://127.0.0.1:{await free_port()}/v1").complete(QUESTION, deadline=within(30))
+        await client(sets, f"http://127.0.0.1:{free_port()}/v1").complete(QUESTION, deadline=within(30))
 
 
 async def test_the_callers_deadline_ends_a_hanging_call(upstream: Upstream, sets: list[WorkerSet]) -> None:

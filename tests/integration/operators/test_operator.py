@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from support.apiserver import ApiServer, free_port
+from support.apiserver import ApiServer
 from support.manifests import routing_policy, training_run, worker_pool
 from support.played import models_endpoint, pod, set_status, two_routers
+from support.ports import free_port
 
 from kubefugu.trainer.v1 import trainer_pb2_grpc
 from kubefugu_core.rpc import RpcServer

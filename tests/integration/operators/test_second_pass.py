@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.apiserver import ApiServer, free_port
+from support.apiserver import ApiServer
 from support.manifests import edited, routing_policy, training_run, worker_pool
 from support.operator_process import OperatorProcess, operator_process
 from support.played import models_endpoint, one_executor, pod, set_status, two_routers
+from support.ports import free_port
 
 from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_core.rpc import RpcServer
