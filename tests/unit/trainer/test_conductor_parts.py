@@ -113,16 +113,20 @@ def test_pieces_are_sentences_without_the_words_that_link_them() -> None:
 
 def test_rewards() -> None:
     invalid, wrong = Rollout(valid=False), Rollout(valid=True, calls=3, cost_usd=0.1)
-    right = Rollout(valid=True, score=1.0, share=1.0, calls=2, cost_usd=0.2)
-    half = Rollout(valid=True, share=0.5)
+    right = Rollout(valid=True, score=1.0, calls=2, cost_usd=0.2)
     assert [task_reward(rollout) for rollout in (invalid, wrong, right)] == [0.0, 0.5, 1.0]
     assert training_reward(right, CONFIG.model_copy(update={"cost_weight": 1.0, "call_weight": 0.05})) == pytest.approx(0.7)
     assert training_reward(wrong, CONFIG.model_copy(update={"cost_weight": 100.0})) == 0.0
-    partial = CONFIG.model_copy(update={"partial_credit": True})
-    assert [training_reward(rollout, partial) for rollout in (invalid, wrong, half, right)] == [0.0, 0.5, 0.75, 1.0]
-    assert training_reward(half, CONFIG) == task_reward(half) == 0.5
     assert zero_variance([0.5, 0.5, 1.0, 0.5], 2) == [True, False]
     assert most_contested([0.5, 0.5, 0.0, 1.0, 0.5, 1.0], 2, count=2) == [1, 2]
+
+
+def test_the_first_steps_are_about_simple_questions() -> None:
+    order = ContestedOrder(20, group=2, seed=3, contested=True, simple=[2, 5, 7], simple_steps=4)
+    early = [order.take(step, 6) for step in range(4)]
+    assert {number for numbers in early for number in numbers} == {2, 5, 7}
+    assert all(len(numbers) == 6 for numbers in early)
+    assert {number for step in range(4, 12) for number in order.take(step, 6)} > {2, 5, 7}
 
 
 def test_settled_questions_come_back_less_often_and_the_draw_can_be_resumed() -> None:

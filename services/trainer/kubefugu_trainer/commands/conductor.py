@@ -55,7 +55,9 @@ def conductor(
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature of rollouts.")] = 1.0,
     answer_tokens: Annotated[int, typer.Option("--answer-tokens", min=0, help="Longest reply in a rollout; 0: unbounded.")] = 0,
     failover: Annotated[bool, typer.Option(help="Replace a worker that declines in rollouts too, as serving does.")] = False,
-    partial_credit: Annotated[bool, typer.Option(help="Training reward for a share of a question's parts.")] = False,
+    simple_steps: Annotated[
+        int, typer.Option("--simple-steps", min=0, help="First GRPO steps, about questions of one sentence.")
+    ] = 0,
     cost_weight: Annotated[float, typer.Option("--cost-weight", min=0.0, help="Reward that one US dollar costs.")] = 0.0,
     call_weight: Annotated[float, typer.Option("--call-weight", min=0.0, help="Reward that one worker call costs.")] = 0.0,
     oversample: Annotated[

@@ -61,6 +61,9 @@ class ConductorConfig(BaseModel):
 
     steps: int = Field(default=60, ge=0)
     """GRPO steps."""
+    simple_steps: int = Field(default=0, ge=0)
+    """The first of them are about questions of one sentence alone: who does what is learned where plans are short, before plans
+    of several steps, all of whose choices must be right, can earn anything."""
     questions_per_step: int = Field(default=4, ge=1)
     """Questions a step."""
     group: int = Field(default=8, ge=2)
@@ -77,8 +80,6 @@ class ConductorConfig(BaseModel):
     """Longest reply of a worker in a rollout; 0: as long as it likes."""
     failover: bool = False
     """A worker that declines is replaced in rollouts as it is in serving. Off: naming the right one is what earns."""
-    partial_credit: bool = False
-    """Training reward between 0.5 and 1 by the share of a question's parts that are right; measurements stay strict."""
     cost_weight: float = Field(default=0.0, ge=0)
     """Reward that one US dollar of worker calls costs."""
     call_weight: float = Field(default=0.0, ge=0)

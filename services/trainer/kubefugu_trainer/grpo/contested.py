@@ -22,7 +22,13 @@ _SETTLED = 0.15
 class ContestedOrder:
     """Draws the questions of each step."""
 
-    def __init__(self, count: int, *, group: int, seed: int, contested: bool) -> None:
+    def __init__(
+        self, count: int, *, group: int, seed: int, contested: bool, simple: Sequence[int] = (), simple_steps: int = 0
+    ) -> None:
+        """`simple`: questions that the first `simple_steps` steps are about, where there are any."""
+        self._simple = np.zeros(count, dtype=bool)
+        self._simple[list(simple)] = True
+        self._simple_steps = simple_steps if len(simple) else 0
         self._group = group
         self._seed = seed
         self._contested = contested
@@ -34,9 +40,11 @@ class ContestedOrder:
         """Numbers of `count` different questions for a step."""
         rng = np.random.default_rng([self._seed, 5, step])
         weights = np.array([_SETTLED if flat and self._contested else 1.0 for flat in self._flat])
-        drawn = rng.choice(len(weights), size=min(count, len(weights)), replace=False, p=weights / weights.sum())
-        numbers = [int(number) for number in drawn]
-        return numbers + numbers[: count - len(numbers)]
+        if step < self._simple_steps:
+            weights[~self._simple] = 0.0
+        size = min(count, int((weights > 0).sum()))
+        numbers = [int(number) for number in rng.choice(len(weights), size=size, replace=False, p=weights / weights.sum())]
+        return [numbers[place % size] for place in range(count)]
 
     def saw(self, numbers: Sequence[int], rewards: Sequence[float]) -> None:
         """Note the groups of a step; `rewards` in the order of `numbers`, each repeated for its group."""

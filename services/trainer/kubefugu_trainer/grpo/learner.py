@@ -32,6 +32,7 @@ from kubefugu_trainer.grpo.logprobs import plan_logprobs
 from kubefugu_trainer.grpo.reward import most_contested, task_reward, training_reward, zero_variance
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.grpo.warm import quiet, third_parties_quiet
+from kubefugu_trainer.grpo.warm_plans import pieces
 from kubefugu_trainer.runs.progress import Reporter
 
 RunPlans = Callable[[Sequence[Item], Sequence[str]], list[Rollout]]
@@ -217,7 +218,14 @@ def _train(
     until: float | None,
 ) -> bool:
     args = _arguments(config, folder, use_cpu=use_cpu)
-    order = ContestedOrder(len(items), group=config.group, seed=config.seed, contested=config.contested)
+    order = ContestedOrder(
+        len(items),
+        group=config.group,
+        seed=config.seed,
+        contested=config.contested,
+        simple=[number for number, item in enumerate(items) if len(pieces(item.question.prompt)) == 1],
+        simple_steps=config.simple_steps,
+    )
     before = latest(folder)
     if before is not None:
         order.restore(json.loads((before / "order.json").read_text(encoding="utf-8")))

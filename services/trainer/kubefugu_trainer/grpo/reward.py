@@ -21,11 +21,8 @@ def task_reward(rollout: Rollout) -> float:
 
 
 def training_reward(rollout: Rollout, config: ConductorConfig) -> float:
-    """The task's reward, or its share for the parts that are right, less what the plan's worker calls cost; never below 0."""
-    reward = task_reward(rollout)
-    if config.partial_credit and rollout.valid:
-        reward = 0.5 + 0.5 * rollout.share
-    return max(0.0, reward - config.cost_weight * rollout.cost_usd - config.call_weight * rollout.calls)
+    """The task's reward less what the plan's worker calls cost; never below 0."""
+    return max(0.0, task_reward(rollout) - config.cost_weight * rollout.cost_usd - config.call_weight * rollout.calls)
 
 
 def zero_variance(rewards: Sequence[float], group: int) -> list[bool]:

@@ -39,8 +39,6 @@ from kubefugu_core.errors import (
 )
 from kubefugu_core.pool import WorkerPool
 from kubefugu_trainer.grpo.items import Item
-from kubefugu_trainer.tasks.question import Question
-from kubefugu_trainer.tasks.verify_parts import Parts
 
 _PATIENT = RetryPolicy(attempts=4, first_wait_s=0.25, max_wait_s=10.0)
 _TRIES = 3
@@ -62,8 +60,6 @@ class Rollout:
     """Diagnoses, notes included."""
     score: float = 0.0
     """The verifier's score of the answer, 0 to 1."""
-    share: float = 0.0
-    """Share of the question's parts that are right."""
     steps: int = 0
     calls: int = 0
     """Worker calls, declined ones included; `@join` calls nobody."""
@@ -188,7 +184,6 @@ class PlanRunner:
             valid=True,
             codes=codes,
             score=item.question.score(done.answer) if done.answer else 0.0,
-            share=_share(item.question, done.answer) if done.answer else 0.0,
             steps=len(reading.plan.steps),
             calls=done.calls,
             cost_usd=done.cost_usd,
@@ -230,12 +225,6 @@ class PlanRunner:
     async def close(self) -> None:
         """Close connections."""
         await self._workers.close()
-
-
-def _share(question: Question, answer: str) -> float:
-    if isinstance(question.verifier, Parts):
-        return question.verifier.share(answer)
-    return question.score(answer)
 
 
 def _unreachable(error: KubefuguError) -> bool:

@@ -33,7 +33,8 @@ def pieces(task: str) -> list[str]:
 def random_plan(item: Item, rng: np.random.Generator) -> Plan:
     """A valid plan of one to `max_steps` steps: random cut, random workers, random access."""
     parts = _cut(item.question.prompt, rng)[: max(1, item.max_steps - 1)]
-    readers = [name for name in item.names if name not in item.narrow]
+    # What joins costs nothing and reads everything; where it is not offered, any worker that reads more than its subtask.
+    readers = [name for name in item.names if name == JOIN_WORKER] or [name for name in item.names if name not in item.narrow]
     doers = [name for name in item.names if name != JOIN_WORKER]
     steps = [Step(doers[int(rng.integers(len(doers)))], part) for part in parts]
     if not readers or item.max_steps == 1 or len(steps) == 1:
@@ -51,9 +52,9 @@ def _cut(task: str, rng: np.random.Generator) -> list[str]:
     """The task whole, one of its pieces, or all of them in order or not."""
     found = pieces(task)
     draw = rng.random()
-    if draw < 0.15 or len(found) == 1:
+    if draw < 0.25 or len(found) == 1:
         return [task]
-    if draw < 0.25:
+    if draw < 0.3:
         return [found[int(rng.integers(len(found)))]]
     return found if draw < 0.95 else [found[int(index)] for index in rng.permutation(len(found))]
 

@@ -31,10 +31,6 @@ class Parts:
         """1 where every part is right, else 0."""
         return float(all(self._answered(part, reply) for part in self.parts))
 
-    def share(self, reply: str) -> float:
-        """Share of the parts that are right."""
-        return sum(self._answered(part, reply) for part in self.parts) / len(self.parts)
-
     def _answered(self, part: Part, reply: str) -> bool:
         for other in self.parts:
             reply = without_echo(other.prompt, reply)
