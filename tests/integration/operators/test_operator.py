@@ -29,7 +29,7 @@ from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.service import TrainerServicer
 from kubefugu_trainer.driver.state import RunProgress
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 DRIVER_PORT, ROUTER_PORT = free_port(), free_port()
 
 
@@ -59,11 +59,11 @@ async def operating(server: ApiServer, namespace: str, **more: Any) -> AsyncIter
         yield
     finally:
         loop.call_soon_threadsafe(stop.set)
-        await asyncio.wait_for(work, 30)
+        await asyncio.wait_for(work, 90)
         loop.close()
 
 
-async def until(probe: Callable[[], Any], *, timeout_s: float = 30.0) -> Any:
+async def until(probe: Callable[[], Any], *, timeout_s: float = 90.0) -> Any:
     """Poll an async probe until it gives something."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -169,7 +169,7 @@ async def quiet(server: ApiServer, namespace: str) -> None:
         found = server.writes()
         return sum(1 for event in found if f"/namespaces/{namespace}/" in event["requestURI"])
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     before, since = count(), time.monotonic()
     while time.monotonic() - since < 3.5:
         await asyncio.sleep(0.1)
@@ -288,4 +288,4 @@ async def test_restart_of_the_api_server(server: ApiServer, api: HttpApi, namesp
             return await api.get(Ref("RoutingPolicy", namespace, "later")) is not None
 
         await until(created)
-        await until(has(api, Ref("RoutingPolicy", namespace, "later"), "Ready", "False", "NoVersion"), timeout_s=60)
+        await until(has(api, Ref("RoutingPolicy", namespace, "later"), "Ready", "False", "NoVersion"))

@@ -167,7 +167,7 @@ async def settled(api: HttpApi, server: ApiServer, namespace: str) -> None:
                 while (found := await reason(api, kind, namespace, name, condition)) != word:
                     await asyncio.sleep(0.1)
         assert found == word, f"{kind} {name}: {condition} says {found}, not {word}"
-    count, since, deadline = len(server.writes()), time.monotonic(), time.monotonic() + 60
+    count, since, deadline = len(server.writes()), time.monotonic(), time.monotonic() + 120
     while time.monotonic() - since < 3.5:
         await asyncio.sleep(0.2)
         if len(server.writes()) != count:
