@@ -218,6 +218,7 @@ def build_images() -> None:
             print(f"[build] {image.name}: once more after {str(failed)[-300:]}", flush=True)
             run(command, timeout_s=3600)
         print(f"[build] {image.name}: {time.monotonic() - started:.0f} s", flush=True)
+    run([str(REPO / "tests" / "e2e" / "third_party.sh"), "note"])
     print(f"[build] all images: {time.monotonic() - begun:.0f} s", flush=True)
 
 
