@@ -11,7 +11,7 @@ from typing import Any
 from kubefugu_conductor.planner import PoolPlanner
 from kubefugu_conductor.planner_call import PlannerOptions
 from kubefugu_coordination.clock import Deadline
-from kubefugu_coordination.events import Parked, PlanFailed, Planned, StepEnded
+from kubefugu_coordination.events import Parked, Planned, StepEnded
 from kubefugu_coordination.job import Job
 from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.memory import ToolCallMemory
@@ -86,10 +86,6 @@ class WorkflowResult(Run):
     @property
     def planned(self) -> list[Planned]:
         return [event for event in self.events if isinstance(event, Planned)]
-
-    @property
-    def plan_failed(self) -> list[PlanFailed]:
-        return [event for event in self.events if isinstance(event, PlanFailed)]
 
     @property
     def parked(self) -> list[Parked]:
