@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 STAMP=${K8S_IMAGES:-/var/tmp/kube-images}/kubefugu-third-party
 now() {
-  cat constraints.txt images/* {libs,services}/*/pyproject.toml operators/pyproject.toml \
+  cat constraints.txt images/Dockerfile images/*.py {libs,services}/*/pyproject.toml operators/pyproject.toml \
     services/*/*ockerfile operators/Dockerfile tests/e2e/cluster/client.Dockerfile | sha256sum
 }
 case ${1:-} in
