@@ -16,8 +16,7 @@ from kubefugu_coordination.loop.router import RouteQuery, Router
 from kubefugu_coordination.workers.registry import PoolSnapshot
 from kubefugu_coordination.workers.reply import TokenUsage
 from kubefugu_coordination.workflow.budget import Meter
-from kubefugu_coordination.workflow.join import joins
-from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker
+from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, joins
 from kubefugu_coordination.workflow.parking import OpenCalls
 from kubefugu_coordination.workflow.plan import Plan
 from kubefugu_coordination.workflow.planning import PlannerPort, Planning, PlanningRequest
@@ -105,10 +104,6 @@ class FlowContext:
             tenant=self.job.tenant,
             seed=_seed_of(self.job.chat.body),
         )
-
-    def _offered(self) -> list[OfferedWorker]:
-        built_in = [JOIN] if self.max_steps > 1 and joins(self.job.chat.body) else []
-        return [*map(self._offer, self.available()), *built_in]
 
     def _offer(self, worker: WorkerSpec) -> OfferedWorker:
         description = worker.description

@@ -75,11 +75,6 @@ class Diagnosis:
     message: str
     step: int | None = None
 
-    @property
-    def is_note(self) -> bool:
-        """True: the plan is accepted all the same."""
-        return self.code in NOTES
-
     def to_json(self) -> dict[str, str | int | None]:
         """As it stands in decision records."""
         return {"code": self.code.value, "message": self.message, "step": self.step}

@@ -6,8 +6,8 @@ be asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kubefugu_coordination.events import Outcome, StepEnded, StepStarted
 from kubefugu_coordination.loop.calls import TurnResult
@@ -17,15 +17,6 @@ from kubefugu_coordination.workflow.step_prompt import VisibleStep
 
 if TYPE_CHECKING:
     from kubefugu_coordination.workflow.context import FlowContext
-
-_FREE_TEXT = (None, {"type": "text"})
-_MODEL_MADE = ("logprobs", "audio")
-"""Members that ask for something that only a model's own reply can have."""
-
-
-def joins(body: Mapping[str, Any]) -> bool:
-    """True: the client's request leaves the form of the answer open, so that joined results can be it."""
-    return body.get("response_format") in _FREE_TEXT and not any(body.get(name) for name in _MODEL_MADE)
 
 
 def joined(visible: Sequence[VisibleStep]) -> str:

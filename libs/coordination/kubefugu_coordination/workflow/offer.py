@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kubefugu_coordination.workflow.plan import JOIN_WORKER, SELF_WORKER
 
 _MAX_STRENGTHS = 4
 _BRIEF_CHARS = 32
+_FREE_TEXT = (None, {"type": "text"})
+_MODEL_MADE = ("logprobs", "audio")
+"""Members that ask for something that only a model's own reply can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ JOIN = OfferedWorker(
     JOIN_WORKER, "Joins results: puts those that it sees together, word for word. For a last step that has nothing to work out."
 )
 """Offered where an answer may be the results of several steps as they are."""
+
+
+def joins(body: Mapping[str, Any]) -> bool:
+    """True: the client's request leaves the form of the answer open, so that joined results can be it."""
+    return body.get("response_format") in _FREE_TEXT and not any(body.get(name) for name in _MODEL_MADE)
 
 
 def describe_worker(worker: OfferedWorker, number: int | None) -> str:

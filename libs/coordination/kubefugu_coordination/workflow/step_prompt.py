@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubefugu_coordination.workflow.transcript import last_role
+from kubefugu_coordination.workflow.transcript import last_role, message_text
 
 _UNAVAILABLE = "(this step failed; its result is not available)"
 _NOTHING_YET = "Tell me the first part."
@@ -44,9 +44,8 @@ class StepPrompt:
     def _is_the_task(self) -> bool:
         """True: the step is the client's last message as it stands, so the conversation alone says it best."""
         last = self.conversation[-1] if self.conversation else {}
-        content = last.get("content")
         alone = not self.visible and not self.memory and last.get("role") == "user"
-        return alone and isinstance(content, str) and content.split() == self.subtask.split()
+        return alone and message_text(last).split() == self.subtask.split()
 
     def _for_model(self) -> list[dict[str, Any]]:
         messages = [dict(message) for message in self.conversation]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubefugu_coordination.workflow.diagnosis import NOTES
 from kubefugu_coordination.workflow.validate import read_plan
 
 CASES: list[dict[str, Any]] = [
@@ -33,4 +34,4 @@ def test_planner_output(case: dict[str, Any]) -> None:
     got = [[int(step.worker[1:]), step.subtask, list(step.access)] for step in reading.plan.steps]
     assert got == case["steps"]
     assert codes == case["notes"]
-    assert all(found.is_note for found in reading.diagnoses)
+    assert all(found.code in NOTES for found in reading.diagnoses)
