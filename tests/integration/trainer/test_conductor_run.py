@@ -88,7 +88,7 @@ def test_a_run_leaves_artifact_report_and_curves_and_goes_on_after_a_stop(pool: 
     config = tiny_config(
         tiny_backbone(tmp_path / "backbone"),
         tasks=str(tasks), questions=6, held_out=4, warm_epochs=1, warm_examples=6, steps=2, questions_per_step=1, group=2,
-        micro_batch=2, max_tokens=16, least_workers=1, most_workers=2,
+        micro_batch=2, max_tokens=16, least_workers=1, most_workers=2, search_tries=20, search_questions=4, search_epochs=1,
     )  # fmt: skip
     stopped = threading.Event()
     stopped.set()
@@ -99,8 +99,11 @@ def test_a_run_leaves_artifact_report_and_curves_and_goes_on_after_a_stop(pool: 
     assert (trained.kind, trained.prompt_style, trained.max_steps) == ("full", "compact", 3)
     report = orjson.loads((tmp_path / "run" / "report.json").read_bytes())
     assert report["greedy"]["reward_gain"].keys() >= {"difference", "low", "high", "p"}
+    assert report["greedy"].keys() == {"before", "found", "after", "reward_gain", "reward_gain_of_grpo"}
+    found = orjson.loads((tmp_path / "run" / "found.json").read_bytes())
+    assert 0 < len(found) <= 4, "alpha's part alone decides, and chance gives it to alpha"
     assert report["zero_variance_groups"]["steps"] == 2
-    assert {path.name for path in (tmp_path / "run" / "plots").iterdir()} == {"warm_start.png", "grpo.png"}
+    assert {path.name for path in (tmp_path / "run" / "plots").iterdir()} == {"warm_start.png", "found_plans.png", "grpo.png"}
     before = artifact.stat().st_mtime_ns
     assert run_once(config, pool, tmp_path / "run", threading.Event()) == artifact
     assert artifact.stat().st_mtime_ns >= before

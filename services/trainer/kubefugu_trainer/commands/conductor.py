@@ -46,6 +46,14 @@ def conductor(
     warm_epochs: Annotated[int, typer.Option("--warm-epochs", min=1, help="Passes over them.")] = 2,
     warm_batch: Annotated[int, typer.Option("--warm-batch", min=1, help="Plans in one step of the warm start.")] = 8,
     warm_lr: Annotated[float, typer.Option("--warm-lr", help="Learning rate of the warm start.")] = 5e-4,
+    search_tries: Annotated[
+        int,
+        typer.Option("--search-tries", min=0, help="Random plans tried for each question; right ones are taught."),
+    ] = 0,
+    search_questions: Annotated[
+        int, typer.Option("--search-questions", min=0, help="So many of the training questions; 0: all.")
+    ] = 0,
+    search_epochs: Annotated[int, typer.Option("--search-epochs", min=1, help="Passes over the plans that were found.")] = 2,
     steps: Annotated[int, typer.Option("--steps", min=0, help="GRPO steps.")] = 60,
     questions_per_step: Annotated[int, typer.Option("--questions-per-step", min=1, help="Questions a step.")] = 4,
     group: Annotated[int, typer.Option("--group", min=2, help="Plans a question.")] = 8,

@@ -19,6 +19,8 @@ from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
 
 MARKER = "complete.json"
+WARM, FOUND = "warm start", "found plans"
+"""Names of the supervised stages in metrics and progress."""
 _PREFIX = "checkpoint-"
 
 

@@ -59,6 +59,13 @@ class ConductorConfig(BaseModel):
     warm_lr: float = Field(default=5e-4, gt=0)
     """Learning rate of the warm start."""
 
+    search_tries: int = Field(default=0, ge=0)
+    """Random plans that are executed for each training question; the right ones are taught before GRPO. 0: none."""
+    search_questions: int = Field(default=0, ge=0)
+    """So many of the training questions, the first ones; 0: all."""
+    search_epochs: int = Field(default=2, ge=1)
+    """Passes over the plans that were found."""
+
     steps: int = Field(default=60, ge=0)
     """GRPO steps."""
     simple_steps: int = Field(default=0, ge=0)

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from kubefugu_trainer.grpo.checkpoints import FOUND, WARM
 from kubefugu_trainer.supervised.plots import save
 
 Record = dict[str, Any]
@@ -20,11 +21,12 @@ _WINDOW = 5
 
 
 def write_plots(folder: Path, records: Sequence[Record]) -> None:
-    """Write warm_start.png and grpo.png, as far as there are records of them."""
-    warm = [record for record in records if record["stage"] == "warm start"]
+    """Write warm_start.png, found_plans.png and grpo.png, as far as there are records of them."""
+    for stage in (WARM, FOUND):
+        taught = [record for record in records if record["stage"] == stage]
+        if taught:
+            save(folder / f"{stage.replace(' ', '_')}.png", _taught(stage, _last_of_each_step(taught)))
     rollouts = _last_of_each_step([record for record in records if record["stage"] == "rollouts"])
-    if warm:
-        save(folder / "warm_start.png", _warm(_last_of_each_step(warm)))
     if rollouts:
         save(folder / "grpo.png", _grpo(rollouts))
 
@@ -39,10 +41,10 @@ def _smooth(values: Sequence[float]) -> np.ndarray[Any, Any]:
     return np.convolve(padded, np.ones(_WINDOW) / _WINDOW, mode="valid")
 
 
-def _warm(records: Sequence[Record]) -> Figure:
+def _taught(stage: str, records: Sequence[Record]) -> Figure:
     figure, axes = plt.subplots(figsize=(6, 4))
     axes.plot([record["step"] for record in records], [record["loss"] for record in records])
-    axes.set(xlabel="step", ylabel="loss (nats a token)", title="Format warm start")
+    axes.set(xlabel="step", ylabel="loss (nats a token)", title=f"Supervised fine-tuning: {stage}")
     return figure
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,9 @@ from kubefugu_core.pool import WorkerPool
 from kubefugu_routing.causal.load import CausalModel
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.grpo.below import PlansBelow
+from kubefugu_trainer.grpo.checkpoints import FOUND, WARM
 from kubefugu_trainer.grpo.config import ConductorConfig
+from kubefugu_trainer.grpo.found_plans import find_plans
 from kubefugu_trainer.grpo.items import Item, build_items, offered
 from kubefugu_trainer.grpo.measure import measure, paired
 from kubefugu_trainer.grpo.model import load_tensors, load_trainable, write_artifact
@@ -122,12 +124,16 @@ class ConductorRun:
             load_tensors(model, self._init, self._config)
         run_plans = self._plans(base, model)
         try:
-            before = self._warm(base, model, run_plans)
+            self._warm(base, model)
+            measured = {"before": self._measured("before", base, model, run_plans)}
+            if self._config.search_tries:
+                self._search(base, model, run_plans)
+                measured["found"] = self._measured("found", base, model, run_plans)
             self._grpo(base, model, run_plans)
-            after = self._measured("after", base, model, run_plans)
+            measured["after"] = self._measured("after", base, model, run_plans)
         finally:
             run_plans.close()
-        return self._finish(base, model, before, after)
+        return self._finish(base, model, measured)
 
     def _plans(self, base: CausalModel, model: Any) -> ExecutesPlans:
         replies = self._run.path / "replies.sqlite"
@@ -146,33 +152,66 @@ class ConductorRun:
             self._broker, run_id=run_identity(self._run.path), problem=problem, stop=self._stop, reporter=self._reporter
         )
 
-    def _warm(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> dict[str, Any]:
-        """Warm start and the measurement of what it gives; skipped where both are on disk."""
+    def _warm(self, base: CausalModel, model: Any) -> None:
+        """Teach the form."""
+        config = self._config
+        if config.warm_examples:
+            items = build_items(config, self._workers, split="warm", n=config.warm_examples)
+            self._taught("warm", WARM, base, model, lambda: (items, warm_texts(items, config.seed)), config)
+
+    def _search(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> None:
+        """Teach what random plans have found out."""
+        config = self._config
+
+        def examples() -> tuple[list[Item], list[str]]:
+            file = self._run.path / "found.json"
+            items = build_items(config, self._workers, split="train", n=config.questions)
+            if not file.is_file():
+                searched = items[: config.search_questions or len(items)]
+                tries, says = config.search_tries, self._reporter
+                found = find_plans(searched, tries=tries, seed=config.seed, run_plans=run_plans, reporter=says, stop=self._stop)
+                write_json(file, [plan.to_json() for plan in found])
+            plans = orjson.loads(file.read_bytes())
+            return [items[plan["number"]] for plan in plans], [plan["text"] for plan in plans]
+
+        self._taught("found", FOUND, base, model, examples, config.model_copy(update={"warm_epochs": config.search_epochs}))
+
+    def _taught(
+        self,
+        name: str,
+        stage: str,
+        base: CausalModel,
+        model: Any,
+        examples: Callable[[], tuple[Sequence[Item], Sequence[str]]],
+        config: ConductorConfig,
+    ) -> None:
+        """Supervised fine-tuning on plans; skipped where its weights are on disk."""
         from kubefugu_trainer.grpo.warm import warm_start
 
-        config, done = self._config, self._run.path / "warm.safetensors"
-        if config.warm_examples and not done.is_file():
-            items = build_items(config, self._workers, split="warm", n=config.warm_examples)
-            texts = warm_texts(items, config.seed)
-            folder = self._run.path / "checkpoints" / "warm"
-            ended = warm_start(
-                base,
-                model,
-                items,
-                texts,
-                config=config,
-                folder=folder,
-                stop=self._stop,
-                reporter=self._reporter,
-                record=self._run.metrics.append,
-                use_cpu=self._device == "cpu",
-            )
-            if not ended:
-                raise RunStoppedError("The warm start was stopped; the same command goes on from there.")
-            write_artifact(done, model, base, config, training={"stage": "warm"}, metrics={}, half=False)
-        elif done.is_file():
+        done = self._run.path / f"{name}.safetensors"
+        if done.is_file():
             load_tensors(model, done, config)
-        return self._measured("before", base, model, run_plans)
+            return
+        items, texts = examples()
+        if not items:
+            self._reporter.note("No random plan was right: nothing is taught before GRPO.")
+            return
+        ended = warm_start(
+            base,
+            model,
+            items,
+            texts,
+            config=config,
+            folder=self._run.path / "checkpoints" / name,
+            stop=self._stop,
+            reporter=self._reporter,
+            record=self._run.metrics.append,
+            use_cpu=self._device == "cpu",
+            stage=stage,
+        )
+        if not ended:
+            raise RunStoppedError("The supervised part was stopped; the same command goes on from there.")
+        write_artifact(done, model, base, config, training={"stage": name}, metrics={}, half=False)
 
     def _grpo(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> None:
         config, done = self._config, self._run.path / "trained.safetensors"
@@ -215,19 +254,22 @@ class ConductorRun:
         items = build_items(self._config, self._workers, split="train", n=self._config.questions)
         return max(len(base.encode_chat(item.messages())) for item in items)
 
-    def _finish(self, base: CausalModel, model: Any, before: dict[str, Any], after: dict[str, Any]) -> Path:
+    def _finish(self, base: CausalModel, model: Any, measured: dict[str, dict[str, Any]]) -> Path:
         from kubefugu_trainer.grpo.plots import write_plots
 
         config, kinds = self._config, ("greedy", "sampled")[: 1 + self._config.measure_sampled]
         figures = ("valid", "reward", "right", "steps", "calls", "lossy")
+        before, after = measured["before"], measured["after"]
         metrics: dict[str, Any] = {
             kind: {
-                "before": {name: before[kind][name] for name in figures},
-                "after": {name: after[kind][name] for name in figures},
+                **{stage: {name: result[kind][name] for name in figures} for stage, result in measured.items()},
                 "reward_gain": paired(before[kind]["rewards"], after[kind]["rewards"]),
             }
             for kind in kinds
         }
+        if "found" in measured:
+            for kind in kinds:
+                metrics[kind]["reward_gain_of_grpo"] = paired(measured["found"][kind]["rewards"], after[kind]["rewards"])
         records = self._run.metrics.read()
         flat = [record["zero_variance"] for record in records if record["stage"] == "rollouts"]
         metrics["zero_variance_groups"] = {"mean": sum(flat) / len(flat), "steps": len(flat)} if flat else {"steps": 0}

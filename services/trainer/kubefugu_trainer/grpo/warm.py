@@ -13,7 +13,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
 from kubefugu_routing.causal.load import CausalModel
-from kubefugu_trainer.grpo.checkpoints import Progress, SafeCheckpoints, latest
+from kubefugu_trainer.grpo.checkpoints import WARM, Progress, SafeCheckpoints, latest
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.items import Item
 from kubefugu_trainer.runs.progress import Reporter
@@ -44,6 +44,7 @@ def warm_start(
     reporter: Reporter,
     record: Callable[[dict[str, Any]], None],
     use_cpu: bool,
+    stage: str = WARM,
 ) -> bool:
     """Train in place; True where it came to its end, False where it was stopped (the next call goes on)."""
     rows = [example(base, item, text) for item, text in zip(items, texts, strict=True)]
@@ -75,7 +76,7 @@ def warm_start(
         processing_class=base.tokenizer,
         callbacks=[
             SafeCheckpoints(folder, stop, save_every=config.save_every * 2),
-            Progress("warm start", reporter, record),
+            Progress(stage, reporter, record),
         ],
     )
     quiet(trainer)
