@@ -24,7 +24,7 @@ def item(task: str = TASK, *, number: int = 0, accepted: str = "A is 1.", max_st
     """A planning task over two workers."""
     verifier = Contains(accepted=(accepted,))
     question = Question(prompt=task, field="alpha+beta", topic="test", phrasing=Phrasing.SEEN, verifier=verifier)
-    return Item(number=number, question=question, workers=WORKERS, max_steps=max_steps, style=PromptStyle.COMPACT)
+    return Item(number=number, question=question, workers=WORKERS, max_steps=max_steps, style=PromptStyle.STEPS)
 
 
 def tiny_backbone(folder: Path) -> Path:

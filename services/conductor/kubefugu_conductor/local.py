@@ -19,7 +19,7 @@ from kubefugu_conductor.writers import LOCAL_PLANNER, Writing, Written
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.workers import TokenUsage
 from kubefugu_coordination.workflow.planner_prompt import PromptStyle
-from kubefugu_core.errors import ContextTooLongError, DataError, DeadlineExceededError, InvalidPlanError
+from kubefugu_core.errors import ArtifactRefusedError, ContextTooLongError, DataError, DeadlineExceededError, InvalidPlanError
 from kubefugu_core.settings import cache_home
 
 if TYPE_CHECKING:
@@ -137,11 +137,21 @@ def load_writer(settings: ConductorSettings) -> LocalWriter | None:
     _log.info("planner_loaded", backbone=base.id, revision=base.revision, artifact=settings.artifact_sha256 or "file")
     return LocalWriter(
         base,
-        style=PromptStyle(artifact.prompt_style),
+        style=_style(artifact.prompt_style),
         max_steps=artifact.max_steps,
         longest_prompt_tokens=int(artifact.training.get("longest_prompt_tokens", 0)),
         longest_plan_tokens=int(artifact.training.get("max_tokens", 0)),
     )
+
+
+def _style(name: str) -> PromptStyle:
+    try:
+        return PromptStyle(name)
+    except ValueError as error:
+        raise ArtifactRefusedError(
+            f"The Conductor was trained on prompts of the style {name!r}, which this version does not have.",
+            field="artifact_url",
+        ) from error
 
 
 def _fetched(settings: ConductorSettings) -> Path:

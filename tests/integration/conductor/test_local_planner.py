@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from kubefugu_conductor.writers import Writing
 from kubefugu_coordination.workers import WorkerSet
 from kubefugu_core.errors import ArtifactRefusedError, DataError, DeadlineExceededError, InvalidPlanError
 from kubefugu_core.rpc import RpcServer
+from kubefugu_routing.causal.artifact import load_conductor, save_conductor
 from kubefugu_routing.causal.load import CausalModel
 
 MESSAGES = [{"role": "user", "content": "Plan."}]
@@ -98,6 +100,10 @@ async def test_what_does_not_belong_together_is_refused(trained: tuple[Path, Pat
     altered.write_bytes(raw)
     with pytest.raises(ArtifactRefusedError, match="altered"):
         load_writer(settings(model=str(backbone), artifact_url=str(altered)))
+    older = tmp_path / "older.safetensors"
+    save_conductor(older, replace(load_conductor(artifact), prompt_style="sonnets"))
+    with pytest.raises(ArtifactRefusedError, match="sonnets"):
+        load_writer(settings(model=str(backbone), artifact_url=str(older)))
     with pytest.raises(DataError, match="sha256"):
         load_writer(settings(model=str(backbone), artifact_url=artifact.as_uri()))
     with pytest.raises(ArtifactRefusedError, match="prefix"):

@@ -96,7 +96,7 @@ def test_a_run_leaves_artifact_report_and_curves_and_goes_on_after_a_stop(pool: 
         run_once(config, pool, tmp_path / "run", stopped)
     artifact = run_once(config, pool, tmp_path / "run", threading.Event())
     trained = load_conductor(artifact)
-    assert (trained.kind, trained.prompt_style, trained.max_steps) == ("full", "compact", 3)
+    assert (trained.kind, trained.prompt_style, trained.max_steps) == ("full", "steps", 3)
     report = orjson.loads((tmp_path / "run" / "report.json").read_bytes())
     assert report["greedy"]["reward_gain"].keys() >= {"difference", "low", "high", "p"}
     assert report["greedy"].keys() == {"before", "found", "after", "reward_gain", "reward_gain_of_grpo"}

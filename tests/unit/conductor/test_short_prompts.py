@@ -14,12 +14,12 @@ PLAN = Plan((Step("geo", 'Capital of "Peru" [x]?'), Step("units", "5 miles in km
 TASK = [{"role": "user", "content": "Capital of Peru? 5 miles in km?"}]
 
 
-@pytest.mark.parametrize("style", [PromptStyle.COMPACT, PromptStyle.NAMES, PromptStyle.STEPS])
+@pytest.mark.parametrize("style", list(PromptStyle))
 def test_the_text_of_a_plan_is_read_back_without_a_note(style: PromptStyle) -> None:
     text = plan_text(PLAN, WORKERS, style=style)
     reading = read_plan(text, workers=[worker.name for worker in WORKERS])
     assert (reading.plan, reading.diagnoses) == (PLAN, ())
-    assert ("geo" in text) is (style is not PromptStyle.COMPACT)
+    assert ("geo" in text) is (style is PromptStyle.STEPS)
 
 
 def test_a_trained_planner_is_told_the_last_question_alone() -> None:
@@ -28,21 +28,19 @@ def test_a_trained_planner_is_told_the_last_question_alone() -> None:
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": "Hi"},
     ]
-    alone = planner_messages(TASK, workers=WORKERS, style=PromptStyle.NAMES)
-    assert planner_messages([*talk, *TASK], workers=WORKERS, style=PromptStyle.NAMES) == alone
+    alone = planner_messages(TASK, workers=WORKERS, style=PromptStyle.STEPS)
+    assert planner_messages([*talk, *TASK], workers=WORKERS, style=PromptStyle.STEPS) == alone
     assert "Be brief." in planner_messages([*talk, *TASK], workers=WORKERS)[-1]["content"]
 
 
-def test_names_stand_without_numbers_where_they_are_to_be_written() -> None:
-    named = planner_messages(TASK, workers=WORKERS, style=PromptStyle.NAMES)
-    numbered = planner_messages(TASK, workers=WORKERS, style=PromptStyle.COMPACT)
-    assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in named[1]["content"]
-    assert "\n0: geo - Facts about countries\n" in numbered[1]["content"]
-    assert all(TASK[0]["content"] in asked[1]["content"] for asked in (named, numbered))
+def test_the_prompt_is_two_short_messages_with_the_head_of_each_description() -> None:
+    asked = planner_messages(TASK, workers=(*WORKERS, OfferedWorker("plain")), style=PromptStyle.STEPS, max_steps=3)
+    assert [message["role"] for message in asked] == ["system", "user"]
+    assert "at most 3 lines" in asked[0]["content"]
+    told = "Workers:\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\nplain\nTask:\n"
+    assert asked[1]["content"] == told + TASK[0]["content"]
 
 
 def test_a_step_is_one_line() -> None:
     text = plan_text(PLAN, WORKERS, style=PromptStyle.STEPS)
     assert text.splitlines() == ['"Capital of \\"Peru\\" [x]?" -> geo', '"5 miles in km?" -> units', '"Both." -> @join all']
-    asked = planner_messages(TASK, workers=WORKERS, style=PromptStyle.STEPS)
-    assert "\ngeo: Facts about countries\nunits: Conversion\n@join: Joins results\n" in asked[1]["content"]

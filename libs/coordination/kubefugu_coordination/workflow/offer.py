@@ -69,13 +69,11 @@ def describe_workers(workers: Sequence[OfferedWorker], *, numbered: bool = True)
     return "\n".join(describe_worker(worker, number if numbered else None) for number, worker in enumerate(workers))
 
 
-def describe_briefly(workers: Sequence[OfferedWorker], *, numbered: bool = True) -> str:
-    """Number (where numbers are asked for), name and the head of the description of each worker, one line each."""
-    if not numbered:
-        return "\n".join(f"{worker.name}{_head(worker.description, ': ')}" for worker in workers)
-    return "\n".join(f"{number}: {worker.name}{_head(worker.description, ' - ')}" for number, worker in enumerate(workers))
+def describe_briefly(workers: Sequence[OfferedWorker]) -> str:
+    """Name and the head of the description of each worker, one line each."""
+    return "\n".join(f"{worker.name}{_head(worker.description)}" for worker in workers)
 
 
-def _head(description: str, border: str) -> str:
+def _head(description: str) -> str:
     head = re.split(r"[(:;.,]", " ".join(description.split()), maxsplit=1)[0].strip()[:_BRIEF_CHARS].strip()
-    return f"{border}{head}" if head else ""
+    return f": {head}" if head else ""

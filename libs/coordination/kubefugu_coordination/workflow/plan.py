@@ -85,28 +85,14 @@ def used_steps(access: Sequence[Sequence[int]]) -> set[int]:
 
 
 def render_lists(plan: Plan, worker_ids: Mapping[str, int]) -> str:
-    """The canonical three-list text of a plan, as it is trained and as few-shot examples show it.
+    """The canonical three-list text of a plan, as few-shot examples show it.
 
     Each list is one line, valid as Python literal and as JSON. Raises KeyError for a worker without id.
     """
     ids = [worker_ids[step.worker] for step in plan.steps]
-    return _lines(("model_id", ids), ("subtasks", _subtasks(plan)), ("access_list", _access(plan)))
-
-
-def render_named_lists(plan: Plan) -> str:
-    """The three lists with workers by name, after the subtasks, so that a small planner chooses who does what when it has
-    written what is to be done. Valid as `render_lists`' text is."""
-    workers = [step.worker for step in plan.steps]
-    return _lines(("subtasks", _subtasks(plan)), ("workers", workers), ("access_list", _access(plan)))
-
-
-def _subtasks(plan: Plan) -> list[str]:
-    return [step.subtask for step in plan.steps]
-
-
-def _access(plan: Plan) -> list[list[int]]:
-    return [list(step.access) for step in plan.steps]
-
-
-def _lines(*lists: tuple[str, Sequence[Any]]) -> str:
-    return "\n".join(f"{label}: {json.dumps(value, ensure_ascii=False)}" for label, value in lists)
+    subtasks = [step.subtask for step in plan.steps]
+    access = [list(step.access) for step in plan.steps]
+    return "\n".join(
+        f"{label}: {json.dumps(value, ensure_ascii=False)}"
+        for label, value in (("model_id", ids), ("subtasks", subtasks), ("access_list", access))
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, describe
 from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_briefly, describe_workers
-from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists, render_named_lists
+from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS, JOIN_WORKER, Plan, Step, render_lists
 from kubefugu_coordination.workflow.step_lines import render_step_lines
 from kubefugu_coordination.workflow.transcript import task_text
 
@@ -33,12 +33,9 @@ class PromptStyle(StrEnum):
 
     FULL = "full"
     """Rules, the workers with all that is known of them, solved examples: for a general language model."""
-    COMPACT = "compact"
-    """One sentence, one short line a worker, the user's last message: for a planner that was trained on this form."""
-    NAMES = "names"
-    """As short, with the workers by name and after the subtasks: the form that the smallest decoders learn best."""
     STEPS = "steps"
-    """As short, one line a step (`step_lines.py`): the form that the smallest decoders learn best."""
+    """One sentence, one short line a worker, the user's last message; answered with one line a step (`step_lines.py`): for a
+    planner that was trained on this form."""
 
 
 _RULES = """You plan how a team of workers answers a task. You do not answer the task yourself.
@@ -52,8 +49,6 @@ Rules:
 - Steps that do not need each other run at the same time.
 - Use as few steps as possible, at most {max_steps}. One step is right for a task that one worker can do.
 - {output}"""
-_COMPACT_RULES = "Plan the task for the workers, in at most {max_steps} steps: model_id, subtasks, access_list."
-_NAMES_RULES = "Plan the task for the workers, in at most {max_steps} steps: subtasks, workers, access_list."
 _STEPS_RULES = 'Plan the task for the workers, in at most {max_steps} lines: "subtask" -> worker, and all where it sees them.'
 _SUBTASKS = "- subtasks: what the worker is told to do, as text that can be understood without the plan."
 _ACCESS = '- access_list: the numbers of the earlier steps whose results the step sees, or "all". The first step is number 0.'
@@ -148,7 +143,10 @@ def planner_messages(
     if memory:
         task = f"{task}\n\n{memory}"
     if style is not PromptStyle.FULL:
-        return _short_messages(task, workers, max_steps, style)
+        return [
+            {"role": "system", "content": _STEPS_RULES.format(max_steps=max_steps)},
+            {"role": "user", "content": f"Workers:\n{describe_briefly(workers)}\nTask:\n{task}"},
+        ]
     asked = [{"role": "system", "content": _RULES.format(lists=_LISTS[output], max_steps=max_steps, output=_OUTPUT[output])}]
     for example in examples_for(workers):
         if len(example.plan.steps) <= max_steps:
@@ -158,21 +156,10 @@ def planner_messages(
     return asked
 
 
-def _short_messages(task: str, workers: Sequence[OfferedWorker], max_steps: int, style: PromptStyle) -> list[dict[str, str]]:
-    rules = {PromptStyle.COMPACT: _COMPACT_RULES, PromptStyle.NAMES: _NAMES_RULES, PromptStyle.STEPS: _STEPS_RULES}[style]
-    told = describe_briefly(workers, numbered=style is PromptStyle.COMPACT)
-    return [
-        {"role": "system", "content": rules.format(max_steps=max_steps)},
-        {"role": "user", "content": f"Workers:\n{told}\nTask:\n{task}"},
-    ]
-
-
 def plan_text(plan: Plan, workers: Sequence[OfferedWorker], *, style: PromptStyle) -> str:
     """A plan as a planner that is asked in this style shall write it."""
     if style is PromptStyle.STEPS:
         return render_step_lines(plan)
-    if style is PromptStyle.NAMES:
-        return render_named_lists(plan)
     return render_lists(plan, {worker.name: number for number, worker in enumerate(workers)})
 
 

@@ -36,7 +36,7 @@ class ConductorArtifact:
     tensors: Mapping[str, torch.Tensor]
     alpha: float = 0.0
     """LoRA's scale is alpha / rank."""
-    prompt_style: str = "compact"
+    prompt_style: str = "steps"
     """Style of the prompt that it was trained on (`PromptStyle`)."""
     max_steps: int = 5
     training: Mapping[str, Any] = field(default_factory=dict)

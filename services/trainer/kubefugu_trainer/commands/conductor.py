@@ -33,8 +33,8 @@ def conductor(
     layers: Annotated[int, typer.Option("--layers", min=0, help="LoRA on so many layers from the top; 0: all.")] = 0,
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or bfloat16, of the frozen weights.")] = "float32",
     style: Annotated[
-        str, typer.Option("--style", help="compact, names, steps or full: the planner's prompt, in training and serving.")
-    ] = "compact",
+        str, typer.Option("--style", help="steps or full: the planner's prompt, in training and serving.")
+    ] = "steps",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, max=20, help="Most steps of a plan.")] = 5,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=16, help="Longest plan.")] = 160,
     least_workers: Annotated[int, typer.Option("--least-workers", min=1, help="Fewest workers offered.")] = 3,

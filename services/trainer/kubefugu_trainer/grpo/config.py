@@ -37,7 +37,7 @@ class ConductorConfig(BaseModel):
     layers: int = Field(default=0, ge=0)
     """So many layers from the top get LoRA factors; 0: all."""
 
-    style: PromptStyle = PromptStyle.COMPACT
+    style: PromptStyle = PromptStyle.STEPS
     """Prompt that it is trained on, and later served with."""
     max_steps: int = Field(default=5, ge=1, le=20)
     """Most steps of a plan."""

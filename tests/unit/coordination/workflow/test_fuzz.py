@@ -11,7 +11,7 @@ from support.plans import plans
 
 from kubefugu_coordination.workflow.diagnosis import NOTES
 from kubefugu_coordination.workflow.parse import RawPlan, parse_plan
-from kubefugu_coordination.workflow.plan import Plan, render_lists, render_named_lists
+from kubefugu_coordination.workflow.plan import Plan, render_lists
 from kubefugu_coordination.workflow.step_lines import render_step_lines
 from kubefugu_coordination.workflow.validate import PlanReading, read_plan, validate_plan
 
@@ -79,7 +79,7 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_si
 def test_a_rendered_plan_reads_back_as_itself(plan: Plan) -> None:
     """The training format is the executor's format: what is rendered for training is what serving reads."""
     ids = {name: index for index, name in enumerate(WORKERS)}
-    for text in (render_lists(plan, ids), render_named_lists(plan), render_step_lines(plan)):
+    for text in (render_lists(plan, ids), render_step_lines(plan)):
         assert read_plan(text, workers=WORKERS) == PlanReading(plan, ())
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 

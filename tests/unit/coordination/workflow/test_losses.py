@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kubefugu_coordination.workflow.diagnosis import LOSSES, PlanCode
-from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_briefly, describe_worker
-from kubefugu_coordination.workflow.planner_prompt import PlanFormat, PromptStyle, planner_messages
+from kubefugu_coordination.workflow.offer import JOIN, OfferedWorker, describe_worker
+from kubefugu_coordination.workflow.planner_prompt import PlanFormat, planner_messages
 from kubefugu_coordination.workflow.schema import plan_schema
 from kubefugu_coordination.workflow.validate import read_plan
 
@@ -59,12 +59,3 @@ def test_the_examples_use_the_join_where_it_is_offered() -> None:
         for output in PlanFormat:
             answers = [m for m in planner_messages(asked, workers=workers, output=output) if m["role"] == "assistant"]
             assert ("Give both results." in answers[0]["content"]) is told
-
-
-def test_the_compact_prompt_is_two_short_messages_with_the_head_of_each_description() -> None:
-    workers = [OfferedWorker("units", "Conversion, comparison and arithmetic of quantities (Pint): length, mass."), JOIN]
-    messages = planner_messages([{"role": "user", "content": "What?"}], workers=workers, max_steps=3, style=PromptStyle.COMPACT)
-    assert [message["role"] for message in messages] == ["system", "user"]
-    assert "at most 3 steps" in messages[0]["content"]
-    assert messages[1]["content"] == "Workers:\n0: units - Conversion\n1: @join - Joins results\nTask:\nWhat?"
-    assert describe_briefly([OfferedWorker("plain")]) == "0: plain"
