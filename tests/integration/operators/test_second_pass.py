@@ -35,8 +35,9 @@ pytestmark = pytest.mark.timeout(300)
 ROUTER_PORT, EXECUTOR_PORT, DRIVER_PORT = free_port(), free_port(), free_port()
 OBJECTS = {"WorkerPool": 2, "RoutingPolicy": 2, "TrainingRun": 5}
 """How many of each kind the scene has."""
+# Probes seldom: the latency of a loaded machine does change, and a status rightly tells it after three of them.
 FLAGS = (
-    *("--resync-seconds", "1", "--probe-seconds", "0.5", "--poll-seconds", "0.5", "--log-level", "warning"),
+    *("--resync-seconds", "1", "--probe-seconds", "60", "--poll-seconds", "0.5", "--log-level", "warning"),
     *("--router-port", str(ROUTER_PORT), "--executor-port", str(EXECUTOR_PORT), "--driver-port", str(DRIVER_PORT)),
 )
 EVOLUTION = {"sepCmaEs": {"iterations": 5}}
