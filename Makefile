@@ -98,16 +98,18 @@ default-head: $(VENV)/.development ## Measure the default pool and train its hea
 	@cp $(HEAD_RUN)/run/artifact.safetensors pools/heads/default.safetensors
 	$(BIN)/kubefugu outcomes strengths --data $(HEAD_RUN)/outcomes.parquet --json pools/heads/default.strengths.json
 
-# A small trained Conductor: format warm start and GRPO on two-part and single questions, its plans run by the running stack's workers.
+# A small trained Conductor: the form of a plan, plans that chance finds right, GRPO. The running stack's workers execute the plans.
 CONDUCTOR_RUN ?= build/conductor
 STACK_POOL ?= $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml
 .PHONY: conductor
-conductor: $(VENV)/.development ## Train a Conductor on SmolLM2-135M with the stack's engines (needs make up; resumable; see docs/conductor.md)
+conductor: $(VENV)/.development ## Train the default pool's Conductor anew (40 minutes; needs make up; resumable; see docs/conductor.md)
 	$(BIN)/kubefugu train conductor --pool $(STACK_POOL) --backbone smollm2-135m-instruct --out $(CONDUCTOR_RUN) \
-	  --workers smollm2,algebra,units,geography,definitions,logic,dates --tasks mixed --style names --dtype bfloat16 --layers 12 \
-	  --warm-examples 960 --warm-epochs 1 --warm-lr 1e-3 --steps 36 --questions-per-step 3 --group 6 --oversample 1 \
-	  --micro-batch 9 --held-out 120 --no-measure-sampled --least-workers 3 --most-workers 7 --max-steps 4 --max-tokens 96 \
-	  --answer-tokens 48 --call-weight 0.02 --temperature 0.8 --save-every 4 --lr 4e-4 --threads 1
+	  --workers smollm2,algebra,units,geography,definitions,logic,dates --tasks mixed --questions 360 --held-out 120 \
+	  --no-measure-sampled --least-workers 3 --most-workers 7 --max-steps 4 --max-tokens 96 --answer-tokens 48 \
+	  --dtype bfloat16 --layers 12 --threads 1 --warm-examples 640 --warm-epochs 1 --warm-lr 1e-3 \
+	  --search-tries 40 --search-questions 168 --search-epochs 3 \
+	  --steps 40 --questions-per-step 6 --group 6 --oversample 1 --micro-batch 18 --lr 2e-4 --temperature 1.0 --save-every 4
+	@cp $(CONDUCTOR_RUN)/artifact.safetensors pools/heads/default.conductor.safetensors
 
 .PHONY: conductor-eval
 conductor-eval: $(VENV)/.development ## fugu-ultra against fugu, single workers, self-consistency, static plans (needs make coders, make up with them)

@@ -55,7 +55,7 @@ class EpochRepeatSampler(RepeatSampler):
         """Indices of the epoch."""
         if self.shuffle:
             self.generator.manual_seed(self._base_seed * 100_003 + self.epoch)
-        yield from super().__iter__()  # type: ignore[no-untyped-call]
+        yield from super().__iter__()  # type: ignore[no-untyped-call]  # TRL has no types here
 
 
 class _Trainer(GRPOTrainer):

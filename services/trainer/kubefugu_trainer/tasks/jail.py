@@ -105,7 +105,7 @@ def main() -> None:
     nonce = job.pop("nonce").encode()
     scope = {"__name__": "solution"}
     exec(compile(job["code"], "<solution>", "exec"), scope)  # noqa: S102 - that is what the jail is for
-    exec(compile(job["tests"], "<tests>", "exec"), scope)  # noqa: S102
+    exec(compile(job["tests"], "<tests>", "exec"), scope)  # noqa: S102 - so is this
     os.write(verdict, nonce)
 
 
