@@ -18,8 +18,9 @@ from kubefugu_core.rpc.details import DETAILS_KEY
 
 SERVICE = "kubefugu.executor.v1.ExecutorService"
 _READ_TIMEOUT_S = 10.0
-_PATIENCE_S = 5.0
-"""How long a request waits for an executor that was there before: one that is being replaced is gone for a second or two."""
+_PATIENCE_S = 15.0
+"""How long a request waits for an executor that was there before: one that is being replaced is gone for a second or two, and
+its old address may be told for some more (CoreDNS: 5 s)."""
 _FIRST_PATIENCE_S = 1.0
 """The same for one that has never been reached."""
 
