@@ -16,15 +16,19 @@ from typing import Any
 from kubefugu_coordination.workflow.diagnosis import Diagnosis, PlanCode
 from kubefugu_coordination.workflow.plan import Plan
 
-_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
-_LEAD = r"[ \t]*(?:[-*+][ \t]+|\(?\d{1,3}[.:)][ \t]*)?"
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'"
+_LEAD = r"[ \t]*+(?:[-*+][ \t]++|\(?\d{1,3}[.:)][ \t]*+)?"
 _BEGIN = re.compile(rf"{_LEAD}[\"']")
+# Possessive, because spaces could be shared out among its parts in many ways: a hostile line costs no more than its length.
 _STEP = re.compile(
-    rf"{_LEAD}(?P<subtask>{_QUOTED})[ \t]*(?:->|=>|\u2192)[ \t]*"
-    rf"(?P<worker>{_QUOTED}|[^\s\"'\[\],;]+)[ \t]*,?[ \t]*(?P<access>\[[^\[\]]*\]|\"all\"|all)?[ \t]*[;,]?[ \t]*"
+    rf"{_LEAD}(?P<subtask>{_QUOTED})[ \t]*+(?:->|=>|\u2192)[ \t]*+"
+    rf"(?P<worker>{_QUOTED}|[^\s\"'\[\],;]++)[ \t]*+,?[ \t]*+(?P<access>\[[^\[\]]*+\]|\"all\"|all)?[ \t]*+[;,]?[ \t]*+"
 )
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
-_THOUGHT_END = re.compile(r".*</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+_THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+
+_ID_DIGITS = 9
+"""Longest id that is read as a number; int() refuses thousands of digits."""
 
 RawSteps = tuple[list[Any], list[Any], list[Any]]
 """Worker ids or names, subtasks, access; as long as each other, their contents not checked yet."""
@@ -33,9 +37,14 @@ RawSteps = tuple[list[Any], list[Any], list[Any]]
 def render_step_lines(plan: Plan) -> str:
     """The canonical text of a plan in this form."""
     return "\n".join(
-        f"{json.dumps(step.subtask, ensure_ascii=False)} -> {step.worker}{_access(step.access, index)}"
+        f"{json.dumps(step.subtask, ensure_ascii=False)} -> {_name(step.worker)}{_access(step.access, index)}"
         for index, step in enumerate(plan.steps)
     )
+
+
+def _name(worker: str) -> str:
+    """Bare digits are an id."""
+    return json.dumps(worker) if worker.isdecimal() else worker
 
 
 def _access(access: tuple[int, ...], index: int) -> str:
@@ -48,12 +57,14 @@ def parse_step_lines(text: str) -> RawSteps | tuple[Diagnosis, ...] | None:
     """The steps of a text; None where it has none; why not where a line begins a step and does not end it. Never raises."""
     steps: RawSteps = ([], [], [])
     failures: list[Diagnosis] = []
-    for line in _THOUGHT_END.sub("", _THOUGHT.sub("", text)).split("\n"):
+    # A closing tag that is left over was opened in the prompt (chat templates do that): all before it was thought.
+    for line in _THOUGHT_END.split(_THOUGHT.sub("", text))[-1].split("\n"):
         match = _STEP.fullmatch(line.rstrip(" \t\r`"))
         if match is not None:
-            values = [_value(match[part]) for part in ("worker", "subtask", "access")]
-            for column, value in zip(steps, values, strict=True):
-                column.append(value)
+            worker, access = match["worker"], match["access"]
+            steps[0].append(int(worker) if worker.isdecimal() and len(worker) <= _ID_DIGITS else _literal(worker))
+            steps[1].append(_literal(match["subtask"]))
+            steps[2].append([] if access is None else _literal(access))
         elif _BEGIN.match(line):
             message = 'A line begins a step but is not of the form "subtask" -> worker [steps that it sees].'
             failures.append(Diagnosis(PlanCode.STEP_UNREADABLE, message, len(steps[0]) + len(failures)))
@@ -62,10 +73,10 @@ def parse_step_lines(text: str) -> RawSteps | tuple[Diagnosis, ...] | None:
     return tuple(failures) or steps
 
 
-def _value(source: str | None) -> Any:
-    """A literal where it is one, else the text itself; an absent access list is empty."""
-    if source is None:
-        return []
+def _literal(source: str) -> Any:
+    """A string or list as JSON or Python write it; anything else is its own text."""
+    if source[0] not in "\"'[":
+        return source
     try:
         return json.loads(source)
     except (ValueError, RecursionError):
