@@ -126,7 +126,7 @@ async def test_a_consumer_that_goes_away_closes_the_workers_socket_within_a_seco
         async for event in events:
             if isinstance(event, Delta):
                 break
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()  # type: ignore[attr-defined]  # a generator behind an iterator's type
         assert await until(lambda: s.upstream.requests[0].disconnected_at) < 1
         assert s.workers.client("a").admission.stats.in_flight == 0
 

@@ -105,7 +105,7 @@ async def test_a_step_fails_over_in_the_routers_order_and_the_record_says_so(flo
     assert ("0", "beta", "ok") in result.steps
     calls = [(c["step"], c["worker"], c["outcome"]) for c in result.record["calls"] if c["step"] == 0]
     assert calls == [(0, "alpha", "failed"), (0, "beta", "ok")]
-    assert len(flows.router.queries) == 1  # type: ignore[attr-defined]
+    assert len(flows.router.queries) == 1  # type: ignore[attr-defined]  # the scripted one
 
 
 async def test_a_declining_specialist_is_a_miss() -> None:
