@@ -102,7 +102,7 @@ default-head: $(VENV)/.development ## Measure the default pool and train its hea
 CONDUCTOR_RUN ?= build/conductor
 STACK_POOL ?= $${KUBEFUGU_HOME:-$$HOME/.cache/kubefugu}/run/default/pool.yaml
 .PHONY: conductor
-conductor: $(VENV)/.development ## Train the default pool's Conductor anew (40 minutes; needs make up; resumable; see docs/conductor.md)
+conductor: $(VENV)/.development ## Train the default pool's Conductor anew (long; needs make up; resumable; see docs/conductor.md)
 	$(BIN)/kubefugu train conductor --pool $(STACK_POOL) --backbone smollm2-135m-instruct --out $(CONDUCTOR_RUN) \
 	  --workers smollm2,algebra,units,geography,definitions,logic,dates --tasks mixed --questions 360 --held-out 120 \
 	  --no-measure-sampled --least-workers 3 --most-workers 7 --max-steps 4 --max-tokens 96 --answer-tokens 48 \
