@@ -22,7 +22,7 @@ _PATIENCE_S = 15.0
 """How long a request waits for an executor that was there before: one that is being replaced is gone for a second or two, and
 its old address may be told for some more (CoreDNS: 5 s)."""
 _FIRST_PATIENCE_S = 1.0
-"""The same for one that has never been reached."""
+"""The same for one that has never been reached, by a request or by the readiness probe: its address may be wrong."""
 
 _log = structlog.get_logger()
 
@@ -170,6 +170,7 @@ class GrpcExecutor:
             answer = await self._health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=1.0)
         except grpc.aio.AioRpcError:
             return False
+        self._link.was_there = True
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self) -> None:
