@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from support.ports import free_port
 
-from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
+from kubefugu.executor.v1 import executor_pb2
 from kubefugu_core.errors import UnavailableError
 from kubefugu_gateway.executor import SERVICE, GrpcExecutor
 
@@ -20,18 +20,23 @@ AWAY_S = 2.5
 """Longer than a request waits for an executor that has never been reached."""
 
 
-class Echo(executor_pb2_grpc.ExecutorServiceServicer):
-    """Answers each request with one event."""
+async def echo(request: Any, context: Any) -> AsyncIterator[executor_pb2.ExecuteResponse]:
+    """Answer each request with one event."""
+    yield executor_pb2.ExecuteResponse()
 
-    async def Execute(self, request: Any, context: Any) -> AsyncIterator[executor_pb2.ExecuteResponse]:
-        yield executor_pb2.ExecuteResponse()
+
+EXECUTE = grpc.unary_stream_rpc_method_handler(
+    echo,
+    request_deserializer=executor_pb2.ExecuteRequest.FromString,
+    response_serializer=executor_pb2.ExecuteResponse.SerializeToString,
+)
 
 
 @contextlib.asynccontextmanager
 async def replica(port: int) -> AsyncIterator[None]:
     """An executor's replica."""
     server = grpc.aio.server()
-    executor_pb2_grpc.add_ExecutorServiceServicer_to_server(Echo(), server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Execute": EXECUTE}),))
     servicer = health.aio.HealthServicer()
     await servicer.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
