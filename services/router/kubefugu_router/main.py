@@ -18,6 +18,7 @@ from pydantic_settings import CliApp
 
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.errors import KubefuguError
+from kubefugu_core.policy_sets import PolicySetFile
 from kubefugu_core.pool import WorkerPool, load_pool
 from kubefugu_core.rpc import RpcServer
 from kubefugu_core.rpc.interceptors import AdminTokenInterceptor
@@ -33,7 +34,6 @@ from kubefugu_router.service import RouterAdminServicer, RouterServicer, Running
 from kubefugu_router.settings import RouterSettings
 from kubefugu_router.staging import Stager
 from kubefugu_router.store import PolicyStore
-from kubefugu_router.watcher import PolicySetFile
 
 SERVICES = [service.full_name for service in router_pb2.DESCRIPTOR.services_by_name.values()]
 _log = structlog.get_logger()
@@ -132,7 +132,9 @@ async def _bring_up(
     readiness.require(remembered.generation if remembered else 0)
     watchers = [readiness.watch(host, interval_s=settings.pulse_seconds)]
     if settings.policy_set_file is not None:
-        watched = PolicySetFile(settings.policy_set_file, policies, readiness)
+        watched = PolicySetFile(
+            path=settings.policy_set_file, apply=policies.apply, require=readiness.require, looked=readiness.refresh
+        )
         await watched.look()
         watchers.append(watched.watch(interval_s=settings.watch_seconds))
     state.registry, state.router = policies, Router(host, policies, encoder, metrics)

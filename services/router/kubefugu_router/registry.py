@@ -25,7 +25,7 @@ from kubefugu_core.errors import (
     UnavailableError,
     spec_of,
 )
-from kubefugu_router.domain.policy_set import DeclaredSet, Source, succeeds
+from kubefugu_core.policy_sets import DeclaredSet, Source, succeeds
 from kubefugu_router.domain.ports import EngineHost, InstanceAnswer, StagedPolicy
 from kubefugu_router.encoding import Encoder
 from kubefugu_router.staging import Stager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubefugu.router.v1 import router_pb2
 from kubefugu_core.errors import KubefuguError, spec_of
-from kubefugu_router.domain.policy_set import DeclaredSet
+from kubefugu_core.policy_sets import DeclaredSet
 from kubefugu_router.domain.ports import FloatArray
 from kubefugu_router.registry import PolicyRegistry, Resident
 from kubefugu_router.requests import ROLE_TO_PROTO, RouteQuery

@@ -13,7 +13,8 @@ import grpc
 
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.errors import InvalidRequestError, KubefuguError, UnavailableError, spec_of
-from kubefugu_router import documents, replies
+from kubefugu_core.policy_sets import documents
+from kubefugu_router import replies
 from kubefugu_router.readiness import Readiness
 from kubefugu_router.registry import PolicyRegistry
 from kubefugu_router.requests import parse, transcript_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubefugu_core.errors import ArtifactRefusedError
+from kubefugu_core.policy_sets import Source
 from kubefugu_core.pool import WorkerPool
-from kubefugu_router.domain.policy_set import Source
 from kubefugu_router.domain.ports import StagedPolicy
 from kubefugu_router.store import PolicyStore
 from kubefugu_routing.backbone.info import BackboneInfo

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubefugu_core.errors import InvalidRequestError
-from kubefugu_router.documents import from_json, to_json
-from kubefugu_router.domain.policy_set import DeclaredSet
+from kubefugu_core.policy_sets import DeclaredSet
+from kubefugu_core.policy_sets.documents import from_json, to_json
 
 KEPT_VERSIONS = 32
 """Versions no longer named whose artifacts stay on disk, most recent first."""

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubefugu_core.errors import ConflictError, InvalidRequestError, StaleGenerationError
-from kubefugu_router import documents
-from kubefugu_router.domain.policy_set import Canary, DeclaredSet, Source, share_of, succeeds
+from kubefugu_core.policy_sets import Canary, DeclaredSet, Source, documents, share_of, succeeds
 from kubefugu_router.domain.schedule import plan
 from kubefugu_router.store import KEPT_VERSIONS, PolicyStore
 

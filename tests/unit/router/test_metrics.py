@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from kubefugu_router.domain.policy_set import DeclaredSet
+from kubefugu_core.policy_sets import DeclaredSet
 from kubefugu_router.metrics import RouterMetrics
 
 

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from kubefugu_core.errors import InvalidRequestError, KubefuguError, StaleGenerationError, UnavailableError
-from kubefugu_router import documents
-from kubefugu_router.domain.policy_set import DeclaredSet
-from kubefugu_router.readiness import UNREADABLE, Readiness
-from kubefugu_router.registry import PolicyRegistry
+from kubefugu_core.policy_sets import documents
+from kubefugu_core.policy_sets.declared import DeclaredSet
 
+UNREADABLE = 1 << 64
+"""Stands for the generation of a declaration that can't be read: nobody serves it."""
 _log = structlog.get_logger()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class PolicySetFile:
     """Applies the file's declaration when its content changes, and again while a source could not be read."""
 
     path: Path
-    registry: PolicyRegistry
-    readiness: Readiness
+    apply: Callable[[DeclaredSet], Awaitable[None]]
+    """Takes a declaration over. Raises KubefuguError; UnavailableError where trying again may help."""
+    require: Callable[[int], None]
+    """Is told the generation that the file declares, before it is applied; UNREADABLE where it can't be read."""
+    looked: Callable[[], Awaitable[None]]
+    """Is called after each new content."""
     _seen: str = ""
-
-    def read(self) -> DeclaredSet | None:
-        """The declaration; None where the file is absent. Raises InvalidRequestError."""
-        return documents.read_file(self.path)
 
     async def look(self) -> None:
         """Apply the file's content if it is new."""
@@ -37,10 +38,10 @@ class PolicySetFile:
         if fingerprint == self._seen:
             return
         try:
-            declared = await asyncio.to_thread(self.read)
+            declared = await asyncio.to_thread(documents.read_file, self.path)
             if declared is not None:
-                self.readiness.require(declared.generation)
-                await self.registry.apply(declared)
+                self.require(declared.generation)
+                await self.apply(declared)
         except StaleGenerationError as error:
             _log.info("policy_set_file_is_older", path=str(self.path), message=error.message)
         except UnavailableError as error:
@@ -49,10 +50,10 @@ class PolicySetFile:
             return
         except KubefuguError as error:
             if isinstance(error, InvalidRequestError):
-                self.readiness.require(UNREADABLE)
+                self.require(UNREADABLE)
             _log.error("policy_set_file_refused", path=str(self.path), field=error.field, message=error.message)
         self._seen = fingerprint
-        await self.readiness.refresh()
+        await self.looked()
 
     async def watch(self, *, interval_s: float) -> None:
         """Look every `interval_s` seconds, for ever."""

@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from kubefugu.router.v1 import router_pb2
 from kubefugu_core.errors import InvalidRequestError
-from kubefugu_router.domain.policy_set import Canary, DeclaredSet, Source
+from kubefugu_core.policy_sets.declared import Canary, DeclaredSet, Source
 
 
 def from_proto(message: router_pb2.PolicySet) -> DeclaredSet:
