@@ -42,19 +42,19 @@ def tiny_config(backbone: Path, **members: Any) -> ConductorConfig:
     return ConductorConfig(**(values | members))
 
 
-def teach(folder: Path, **members: Any) -> tuple[Path, Path]:
-    """Train on the one plan; returns backbone and artifact."""
+def teach(folder: Path, *, plan: str = PLAN, backbone: Path | None = None, **members: Any) -> tuple[Path, Path]:
+    """Train on the one plan, from a new backbone or from one that is there; returns backbone and artifact."""
     from kubefugu_trainer.grpo.model import load_trainable, write_artifact
     from kubefugu_trainer.grpo.warm import warm_start
 
-    backbone = tiny_backbone(folder / "backbone")
+    backbone = backbone or tiny_backbone(folder / "backbone")
     config = tiny_config(backbone, **members)
     base, model = load_trainable(config, device="cpu", threads=1)
     ended = warm_start(
         base,
         model,
         [item()] * 8,
-        [PLAN] * 8,
+        [plan] * 8,
         config=config,
         folder=folder / "checkpoints",
         stop=threading.Event(),

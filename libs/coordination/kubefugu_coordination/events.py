@@ -124,6 +124,8 @@ class Planned:
 
     plan_json: bytes
     planner: str
+    version: str = ""
+    """Version of the trained Conductor that planned; empty for any other planner."""
     path: str = ""
     """Where the workflow hangs: "" for the request's own, "2." for one that step 2 became, "2.0." for one below that."""
     notes: tuple[Diagnosis, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from kubefugu_conductor.planner_call import Attempt, PlannerCall, PlannerOptions
-from kubefugu_conductor.writers import PlanWriter, WorkerWriter
+from kubefugu_conductor.writers import LOCAL_PLANNER, PlanWriter, WorkerWriter
 from kubefugu_coordination.clock import Deadline
 from kubefugu_coordination.workers import PoolSnapshot
 from kubefugu_coordination.workflow.diagnosis import Diagnosis
@@ -31,8 +31,13 @@ class PoolPlanner:
     """Plans by a worker of the pool, or by the planner in this process where there is one. Implements `PlannerPort`."""
 
     def __init__(
-        self, snapshot: Callable[[], PoolSnapshot], options: PlannerOptions, *, local: PlanWriter | None = None
+        self,
+        snapshot: Callable[[], PoolSnapshot],
+        options: PlannerOptions,
+        *,
+        local: Callable[[str], PlanWriter | None] = lambda _: None,
     ) -> None:
+        """`local`: the planner in this process for a conversation's key; None where there is none (yet)."""
         self._snapshot = snapshot
         self._options = options
         self._local = local
@@ -54,12 +59,14 @@ class PoolPlanner:
         except KubefuguError as error:
             # What was spent must be charged although no plan comes of it.
             error.metadata.setdefault("usage", call.usage_json())
+            if writer.version:
+                error.metadata.setdefault("policy_version", writer.version)
             raise
         if second.losses < first.losses:
             return call.planning(second, repaired=True, before=first.reading.diagnoses)
         if first.reading.plan is not None:
             return call.planning(first, repaired=False, before=())
-        raise _invalid(writer.name, second.reading.diagnoses, call.usage_json())
+        raise _invalid(writer, second.reading.diagnoses, call.usage_json())
 
     async def _repair(
         self, call: PlannerCall, first: Attempt, asked: Sequence[Mapping[str, str]], constrained: bool
@@ -88,8 +95,10 @@ class PoolPlanner:
 
     def _writer(self, request: PlanningRequest) -> PlanWriter:
         snapshot = self._snapshot()
-        if self._local is not None and request.planner in ("", self._local.name):
-            return self._local
+        if request.planner in ("", LOCAL_PLANNER):
+            local = self._local(request.conversation_key)
+            if local is not None:
+                return local
         if request.planner:
             if request.planner in request.denied:
                 raise InvalidRequestError(f"The planner {request.planner!r} is denied.", field="kubefugu.planner")
@@ -115,14 +124,15 @@ def default_planners(workers: Sequence[WorkerSpec], *, named: str) -> list[str]:
     return [worker.name for worker in sorted(general, key=lambda worker: Capability.JSON_SCHEMA not in worker.capabilities)]
 
 
-def _invalid(planner: str, diagnoses: Sequence[Diagnosis], usage_json: str) -> InvalidPlanError:
+def _invalid(writer: PlanWriter, diagnoses: Sequence[Diagnosis], usage_json: str) -> InvalidPlanError:
     codes = ", ".join(dict.fromkeys(found.code.value for found in diagnoses))
-    _log.warning("plan_invalid", planner=planner, codes=codes)
+    _log.warning("plan_invalid", planner=writer.name, version=writer.version, codes=codes)
     told = [found.to_json() for found in diagnoses[:_TOLD_DIAGNOSES]]
     return InvalidPlanError(
-        f"The planner {planner} wrote no valid plan, not in its repair turn either ({codes}).",
+        f"The planner {writer.name} wrote no valid plan, not in its repair turn either ({codes}).",
         metadata={
-            "planner": planner,
+            "planner": writer.name,
+            **({"policy_version": writer.version} if writer.version else {}),
             "diagnoses": json.dumps(told, ensure_ascii=True),
             "usage": usage_json,
         },

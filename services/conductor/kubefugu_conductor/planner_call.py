@@ -125,6 +125,7 @@ class PlannerCall:
         _log.info(
             "planned",
             planner=self.writer.name,
+            version=self.writer.version,
             steps=len(attempt.reading.plan.steps),
             repaired=repaired,
             codes=[found.code.value for found in (*before, *attempt.reading.diagnoses)],
@@ -134,6 +135,7 @@ class PlannerCall:
             notes=(*before, *attempt.reading.diagnoses),
             repaired=repaired,
             planner=self.writer.name,
+            version=self.writer.version,
             usage=self.usage,
             cost_usd=self.cost_usd,
         )

@@ -10,12 +10,15 @@ import orjson
 from kubefugu.common.v1 import common_pb2
 from kubefugu.conductor.v1 import conductor_pb2 as pb
 from kubefugu.conductor.v1 import conductor_pb2_grpc
+from kubefugu.router.v1 import router_pb2
+from kubefugu_conductor.line import PlannerLine, Resident
 from kubefugu_coordination.clock import Clock, Deadline
 from kubefugu_coordination.workflow.diagnosis import Diagnosis
 from kubefugu_coordination.workflow.offer import OfferedWorker
 from kubefugu_coordination.workflow.plan import DEFAULT_MAX_STEPS
 from kubefugu_coordination.workflow.planning import PlannerPort, Planning, PlanningRequest
 from kubefugu_core.errors import InvalidRequestError
+from kubefugu_core.policy_sets import DeclaredSet, documents
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_STEPS = 20
@@ -25,15 +28,49 @@ MAX_STEPS = 20
 class ConductorServicer(conductor_pb2_grpc.ConductorServiceServicer):
     """Serves `Plan`."""
 
-    def __init__(self, planner: PlannerPort, clock: Clock) -> None:
+    def __init__(self, planner: PlannerPort, clock: Clock, line: PlannerLine | None = None) -> None:
         self._planner = planner
         self._clock = clock
+        self._line = line
 
     async def Plan(self, request: pb.PlanRequest, context: Context) -> pb.PlanResponse:
         """See conductor.proto. The call's own deadline bounds both planner calls."""
         remaining_s = context.time_remaining() or 0.0
         planning = await self._planner.plan(read_request(request), deadline=Deadline.after(remaining_s, self._clock))
         return write_response(planning)
+
+    async def GetPolicies(self, request: pb.GetPoliciesRequest, context: Context) -> pb.GetPoliciesResponse:
+        """Which trained Conductors are declared, loaded, planning or refused; empty where no line is followed."""
+        line = self._line
+        if line is None or line.declared is None:
+            return pb.GetPoliciesResponse(policies=_refused(line) if line is not None else ())
+        return pb.GetPoliciesResponse(
+            declared=documents.to_proto(line.declared),
+            policies=[*(_loaded(line.declared, resident) for resident in line.residents.values()), *_refused(line)],
+            serving_generation=line.declared.generation,
+        )
+
+
+def _loaded(declared: DeclaredSet, resident: Resident) -> router_pb2.PolicyStatus:
+    state = router_pb2.POLICY_STATE_SHADOW
+    if resident.version == declared.active:
+        state = router_pb2.POLICY_STATE_ACTIVE
+    elif declared.canary is not None and resident.version == declared.canary.version:
+        state = router_pb2.POLICY_STATE_CANARY
+    return router_pb2.PolicyStatus(version=resident.version, state=state, sha256=resident.sha256)
+
+
+def _refused(line: PlannerLine) -> list[router_pb2.PolicyStatus]:
+    return [
+        router_pb2.PolicyStatus(
+            version=version,
+            state=router_pb2.POLICY_STATE_REFUSED,
+            sha256=why.sha256,
+            reason=why.reason,
+            message=why.message,
+        )
+        for version, why in line.refusals.items()
+    ]
 
 
 def read_request(request: pb.PlanRequest) -> PlanningRequest:
@@ -60,6 +97,7 @@ def read_request(request: pb.PlanRequest) -> PlanningRequest:
         memory=request.memory,
         tenant=request.tenant,
         seed=request.seed if request.HasField("seed") else None,
+        conversation_key=request.conversation_key,
     )
 
 
@@ -92,6 +130,7 @@ def write_response(planning: Planning) -> pb.PlanResponse:
         diagnoses=[_write_diagnosis(found) for found in planning.notes],
         repaired=planning.repaired,
         planner=planning.planner,
+        policy_version=planning.version,
     )
 
 

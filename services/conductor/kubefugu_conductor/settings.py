@@ -36,7 +36,12 @@ class ConductorSettings(ServiceSettings):
     artifact_sha256: str = ""
     """The artifact's checksum; required for a URL."""
     allowed_uri_prefixes: tuple[str, ...] = ()
-    """URL prefixes that artifacts may come from, as a JSON array."""
+    """URL prefixes that artifacts may come from, as a JSON array; the folder of policy_set_file is always one."""
+    policy_set_file: Path | None = None
+    """A declared line of trained Conductors for `model` (in a cluster a mounted ConfigMap), followed while serving. Until it
+    declares one, workers of the pool plan."""
+    watch_seconds: float = 1.0
+    """How often the file is looked at."""
     device: str = "cpu"
     """Device of the planner in this process: cpu, cuda, cuda:N or auto."""
     dtype: str = "auto"

@@ -41,6 +41,8 @@ class PlanWriter(Protocol):
     """A language model that can be asked for a plan."""
 
     name: str
+    version: str
+    """Of a trained Conductor in a line of versions; empty for any other planner."""
     style: PromptStyle
     """How much it is told."""
     max_steps: int
@@ -63,6 +65,7 @@ class WorkerWriter:
     """A worker of the pool."""
 
     style = PromptStyle.FULL
+    version = ""
     max_steps = 0
 
     def __init__(self, client: WorkerClient) -> None:

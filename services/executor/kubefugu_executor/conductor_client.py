@@ -33,6 +33,7 @@ def request_of(request: PlanningRequest) -> pb.PlanRequest:
         tenant=request.tenant,
         denied=list(request.denied),
         memory=request.memory,
+        conversation_key=request.conversation_key,
         seed=None if request.seed is None else request.seed & 0x7FFF_FFFF_FFFF_FFFF,
     )
 
@@ -63,6 +64,7 @@ def planning_of(response: pb.PlanResponse) -> Planning:
         notes=notes,
         repaired=response.repaired,
         planner=response.planner,
+        version=response.policy_version,
         usage=TokenUsage(usage.prompt_tokens, usage.completion_tokens),
         cost_usd=usage.cost_usd,
     )

@@ -68,7 +68,10 @@ class Execution:
         recorder = self.recorder
         status = recorder.status or RecordStatus.FAILED
         self._metrics.request_ended(recorder.mode.value, status.value, seconds)
-        self._counters.count(recorder.policy_version, failed=status is RecordStatus.FAILED, declined=recorder.declined)
+        failed = status is RecordStatus.FAILED
+        self._counters.count(recorder.policy_version, failed=failed, declined=recorder.declined)
+        # A Conductor without a valid plan has failed, although the loop answered in its place.
+        self._counters.count(recorder.planner_version, failed=failed or recorder.plan_failed, declined=recorder.declined)
         job = recorder.job
         self._decisions.put(PendingDecision(job.tenant, job.request_id, recorder.started_at, recorder.render))
 

@@ -16,7 +16,7 @@ from support.tiny_conductor import TASK, teach, tiny_backbone
 from support.upstream import Script
 
 from kubefugu.conductor.v1 import conductor_pb2_grpc
-from kubefugu_conductor.local import LocalWriter, load_writer
+from kubefugu_conductor.local import LocalWriter, load_model, load_writer
 from kubefugu_conductor.main import SERVICE
 from kubefugu_conductor.planner import PoolPlanner
 from kubefugu_conductor.planner_call import PlannerOptions
@@ -36,6 +36,14 @@ def settings(**members: object) -> ConductorSettings:
     return ConductorSettings(pool_file=Path("unused.yaml"), threads=1, **members)
 
 
+def loaded(**members: object) -> LocalWriter:
+    """The planner that these settings give."""
+    given = settings(**members)
+    model = load_model(given)
+    assert model is not None
+    return load_writer(model, given)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return teach(tmp_path_factory.mktemp("conductor"))
@@ -46,7 +54,7 @@ async def serving(local: LocalWriter) -> AsyncIterator[str]:
     """A Conductor service with this planner; the pool has nobody else who could plan."""
     workers = WorkerSet(pool_of(worker("alpha", "http://127.0.0.1:9/v1", specialist=True)))
     server = RpcServer("127.0.0.1:0", services=[SERVICE])
-    planner = PoolPlanner(workers.snapshot, PlannerOptions(max_output_tokens=120), local=local)
+    planner = PoolPlanner(workers.snapshot, PlannerOptions(max_output_tokens=120), local=lambda _: local)
     conductor_pb2_grpc.add_ConductorServiceServicer_to_server(ConductorServicer(planner, CLOCK), server.grpc)
     await server.start()
     await server.set_serving(True)
@@ -60,15 +68,12 @@ async def serving(local: LocalWriter) -> AsyncIterator[str]:
 async def test_a_trained_conductor_by_url_plans_what_the_executor_runs(trained: tuple[Path, Path], tmp_path: Path) -> None:
     backbone, artifact = trained
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
-    local = load_writer(
-        settings(
-            model=str(backbone),
-            artifact_url=artifact.as_uri(),
-            artifact_sha256=digest,
-            allowed_uri_prefixes=(artifact.parent.as_uri(),),
-        )
+    local = loaded(
+        model=str(backbone),
+        artifact_url=artifact.as_uri(),
+        artifact_sha256=digest,
+        allowed_uri_prefixes=(artifact.parent.as_uri(),),
     )
-    assert local is not None
     answers = {"alpha-model": "A is 1.", "beta-model": "B is 2."}
     async with AsyncExitStack() as stack:
         target = await stack.enter_async_context(serving(local))
@@ -93,28 +98,27 @@ async def test_what_does_not_belong_together_is_refused(trained: tuple[Path, Pat
     other = tiny_backbone(tmp_path / "other")
     (other / "kubefugu-backbone.json").write_text('{"id": "other", "revision": "r2"}')
     with pytest.raises(ArtifactRefusedError, match="trained on"):
-        load_writer(settings(model=str(other), artifact_url=str(artifact)))
+        loaded(model=str(other), artifact_url=str(artifact))
     altered = tmp_path / "altered.safetensors"
     raw = bytearray(artifact.read_bytes())
     raw[-1] ^= 1
     altered.write_bytes(raw)
     with pytest.raises(ArtifactRefusedError, match="altered"):
-        load_writer(settings(model=str(backbone), artifact_url=str(altered)))
+        loaded(model=str(backbone), artifact_url=str(altered))
     older = tmp_path / "older.safetensors"
     save_conductor(older, replace(load_conductor(artifact), prompt_style="sonnets"))
     with pytest.raises(ArtifactRefusedError, match="sonnets"):
-        load_writer(settings(model=str(backbone), artifact_url=str(older)))
+        loaded(model=str(backbone), artifact_url=str(older))
     with pytest.raises(DataError, match="sha256"):
-        load_writer(settings(model=str(backbone), artifact_url=artifact.as_uri()))
+        loaded(model=str(backbone), artifact_url=artifact.as_uri())
     with pytest.raises(ArtifactRefusedError, match="prefix"):
-        load_writer(settings(model=str(backbone), artifact_url="file:///etc/hosts", artifact_sha256="0" * 64))
+        loaded(model=str(backbone), artifact_url="file:///etc/hosts", artifact_sha256="0" * 64)
     with pytest.raises(DataError, match="base model"):
-        load_writer(settings(artifact_url=str(artifact)))
+        load_model(settings(artifact_url=str(artifact)))
 
 
 async def test_sampling_follows_the_seed_and_greedy_needs_none(trained: tuple[Path, Path]) -> None:
-    local = load_writer(settings(model=str(trained[0])))
-    assert local is not None
+    local = loaded(model=str(trained[0]))
 
     async def write(temperature: float, seed: int | None) -> str:
         writing = Writing(messages=MESSAGES, max_tokens=12, temperature=temperature, seed=seed)
@@ -129,8 +133,7 @@ async def test_sampling_follows_the_seed_and_greedy_needs_none(trained: tuple[Pa
 async def test_a_late_or_cancelled_plan_stops_and_frees_the_planner(
     trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    local = load_writer(settings(model=str(trained[0])))
-    assert local is not None
+    local = loaded(model=str(trained[0]))
     # No token ends the text, whatever is drawn.
     monkeypatch.setattr(CausalModel, "end_tokens", (-1,))
     endless = Writing(messages=MESSAGES, max_tokens=3500, temperature=1.0, seed=3)
@@ -146,10 +149,9 @@ async def test_a_late_or_cancelled_plan_stops_and_frees_the_planner(
 
 
 async def test_a_task_far_longer_than_those_it_was_trained_on_gets_no_plan(trained: tuple[Path, Path]) -> None:
-    whole = load_writer(settings(model=str(trained[0]), artifact_url=str(trained[1])))
-    assert whole is not None
+    whole = loaded(model=str(trained[0]), artifact_url=str(trained[1]))
     model = whole._model
-    length = len(model.encode_chat(MESSAGES))
+    length = len(model.base.encode_chat(MESSAGES))
     trained_for = LocalWriter(model, style=whole.style, longest_prompt_tokens=length, longest_plan_tokens=3)
     writing = Writing(messages=MESSAGES, max_tokens=50, temperature=0.0, seed=None)
     written = await trained_for.write(writing, deadline=within(30))

@@ -57,6 +57,9 @@ class DecisionRecorder:
         """What the model's name turned out to mean."""
         self.pool = pool
         self.policy_version = ""
+        self.planner_version = ""
+        """Version of the trained Conductor that was asked for the plan; empty for any other planner."""
+        self.plan_failed = False
         self.declined = 0
         self.status: RecordStatus | None = None
         self.started_at = started_at
@@ -103,10 +106,18 @@ class DecisionRecorder:
             self._done = event
         else:
             self._workflow.note(event)
+            self._note_planner(event)
             if isinstance(event, Planned | PlanFailed | StepEnded):
                 self._usages.append(event.usage)
                 self._cost_usd += event.cost_usd
                 self.declined += isinstance(event, StepEnded) and event.outcome is Outcome.DECLINED
+
+    def _note_planner(self, event: Event) -> None:
+        if isinstance(event, Planned) and event.path == "":
+            self.planner_version = event.version
+        elif isinstance(event, PlanFailed) and event.path == "":
+            self.planner_version = event.error.metadata.get("policy_version", "")
+            self.plan_failed = True
 
     def finish(self, error: BaseException | None, *, elapsed_ms: float) -> bool:
         """Close the record; True the first time. A cancelled request is one whose error is no KubefuguError, or says so."""
@@ -180,7 +191,7 @@ class DecisionRecorder:
             "error": self._error_object(self._error) if self._error is not None else None,
             "worker": done.worker if done is not None else None,
             "role": done.role.value if done is not None else None,
-            "policy_version": self.policy_version or None,
+            "policy_version": self.policy_version or self.planner_version or None,
             "degraded": next((t.routing["degraded"] for t in self._turns if t.routing and t.routing["degraded"]), None),
             "limits": self._limits,
             "excluded": [{"worker": exclusion.worker, "because": exclusion.because} for exclusion in self._excluded],

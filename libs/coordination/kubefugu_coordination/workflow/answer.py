@@ -22,7 +22,9 @@ from kubefugu_core.pool import Role
 class Answer:
     """Writes one request's last events."""
 
-    def __init__(self, job: Job, record: WorkflowRecord, ledger: Ledger, flow: Flow) -> None:
+    def __init__(self, job: Job, record: WorkflowRecord, ledger: Ledger, flow: Flow, *, version: str) -> None:
+        """`version`: of the trained Conductor that planned; empty for any other planner."""
+        self._version = version
         self._job = job
         self._record = record
         self._ledger = ledger
@@ -71,7 +73,7 @@ class Answer:
             spent=spent,
             worker=result.worker if result is not None else "",
             role=Role.SOLVER,
-            policy_version="",
+            policy_version=self._version,
             turns=steps,
             stop_reason=stop,
         )

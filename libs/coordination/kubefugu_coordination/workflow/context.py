@@ -53,6 +53,7 @@ class FlowContext:
     """None: no tools are offered to anyone."""
     memory: str = ""
     planner_name: str = ""
+    planner_version: str = ""
     running: set[str] = field(default_factory=set)
     """Steps at work, by path and number."""
     streamed: bool = False
@@ -85,6 +86,7 @@ class FlowContext:
             raise
         self.meter.ledger.book(planning.usage, planning.cost_usd)
         self.planner_name = self.planner_name or planning.planner
+        self.planner_version = self.planner_version or planning.version
         await self.emit(_planned(planning, path=path, duration_ms=self.elapsed_ms(started)))
         return planning.plan
 
@@ -103,6 +105,7 @@ class FlowContext:
             memory=self.memory,
             tenant=self.job.tenant,
             seed=_seed_of(self.job.chat.body),
+            conversation_key=self.job.conversation_key(),
         )
 
     def _offer(self, worker: WorkerSpec) -> OfferedWorker:
@@ -144,6 +147,7 @@ def _planned(planning: Planning, *, path: str, duration_ms: float) -> Planned:
     return Planned(
         plan_json=plan_json(planning.plan),
         planner=planning.planner,
+        version=planning.version,
         path=path,
         notes=planning.notes,
         repaired=planning.repaired,

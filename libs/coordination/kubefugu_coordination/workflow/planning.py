@@ -35,6 +35,8 @@ class PlanningRequest:
     tenant: str = ""
     seed: int | None = None
     """Seed of the planner's sampling; None: the planner's own choice."""
+    conversation_key: str = ""
+    """Affinity of the conversation: it stays with one version of a trained Conductor while a canary goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Planning:
     """Changes made to the accepted output; after a repair also what was wrong with the first one."""
     repaired: bool = False
     planner: str = ""
+    version: str = ""
+    """Version of the trained Conductor that planned; empty for any other planner."""
     usage: TokenUsage = field(default_factory=TokenUsage)
     """Tokens of all planner calls."""
     cost_usd: float = 0.0

@@ -58,6 +58,7 @@ class WorkflowRecord:
         return {
             "path": event.path,
             "planner": event.planner,
+            "version": event.version or None,
             "repaired": event.repaired,
             "diagnoses": self._diagnoses([found.to_json() for found in event.notes]),
             **self._graph(orjson.loads(event.plan_json)),

@@ -215,7 +215,7 @@ class WorkflowRun:
     async def _finish(
         self, context: FlowContext, flow: Flow, state: GraphState, *, parked: tuple[str, ParkedWorkflow] | None
     ) -> None:
-        answer = Answer(self._job, self._record, self.ledger, flow)
+        answer = Answer(self._job, self._record, self.ledger, flow, version=context.planner_version)
         if state.waiting:
             await self._park(context, state, parked)
             for event in answer.waiting(state, context.calls, expires_in_s=self._parts.settings.parked_ttl_s):

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubefugu_core.errors import ArtifactRefusedError
-from kubefugu_routing.causal.load import CausalModel
 
 if TYPE_CHECKING:
     import torch
@@ -118,38 +117,3 @@ def load_conductor(path: Path) -> ConductorArtifact:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactRefusedError(f"{path.name} is malformed: {error}", field="artifact") from error
-
-
-def apply_conductor(base: CausalModel, artifact: ConductorArtifact) -> None:
-    """Put the artifact's weights into the base model, for good. Raises ArtifactRefusedError where they don't belong there."""
-    import torch
-
-    if artifact.backbone_revision != base.revision:
-        raise ArtifactRefusedError(
-            f"The Conductor was trained on {artifact.backbone_id} at revision {artifact.backbone_revision}; "
-            f"this is {base.id} at {base.revision}.",
-            field="backbone",
-        )
-    known = dict(base.model.named_parameters())
-    with torch.no_grad():
-        if artifact.kind == "full":
-            for name, tensor in artifact.tensors.items():
-                _target(known, name, tensor.shape).copy_(tensor)
-            return
-        for name, down in artifact.tensors.items():
-            if not name.endswith(".lora_A"):
-                continue
-            module = name.removesuffix(".lora_A")
-            up = artifact.tensors.get(f"{module}.lora_B")
-            if up is None:
-                raise ArtifactRefusedError(f"{module} has a lora_A but no lora_B.", field="artifact")
-            weight = _target(known, f"{module}.weight", (up.shape[0], down.shape[1]))
-            delta = (artifact.alpha / down.shape[0]) * (up.float() @ down.float())
-            weight.copy_((weight.float() + delta.to(weight.device)).to(weight.dtype))
-
-
-def _target(known: Mapping[str, Any], name: str, shape: Any) -> Any:
-    parameter = known.get(name)
-    if parameter is None or tuple(parameter.shape) != tuple(shape):
-        raise ArtifactRefusedError(f"The base model has no weight {name} of shape {tuple(shape)}.", field="artifact")
-    return parameter

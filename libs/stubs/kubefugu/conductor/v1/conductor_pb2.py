@@ -23,29 +23,34 @@ _sym_db = _symbol_database.Default()
 
 
 from kubefugu.common.v1 import common_pb2 as kubefugu_dot_common_dot_v1_dot_common__pb2
+from kubefugu.router.v1 import router_pb2 as kubefugu_dot_router_dot_v1_dot_router__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kubefugu/conductor/v1/conductor.proto\x12\x15kubefugu.conductor.v1\x1a\x1fkubefugu/common/v1/common.proto\"\xfc\x01\n\x0bPlanRequest\x12\x15\n\rmessages_json\x18\x01 \x01(\x0c\x12\x32\n\x07workers\x18\x02 \x03(\x0b\x32!.kubefugu.conductor.v1.PlanWorker\x12\x0f\n\x07planner\x18\x03 \x01(\t\x12\x11\n\tmax_steps\x18\x04 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\r\x12\x17\n\x0f\x61llow_recursion\x18\x06 \x01(\x08\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x08 \x03(\t\x12\x0e\n\x06memory\x18\t \x01(\t\x12\x11\n\x04seed\x18\n \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xc5\x01\n\nPlanWorker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x13\n\x0binput_price\x18\x04 \x01(\t\x12\x14\n\x0coutput_price\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x32\n\tstrengths\x18\x07 \x03(\x0b\x32\x1f.kubefugu.conductor.v1.Strength\x12\x0e\n\x06narrow\x18\x08 \x01(\x08\"(\n\x08Strength\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"\xc3\x01\n\x0cPlanResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.kubefugu.conductor.v1.Workflow\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.kubefugu.common.v1.Usage\x12\x33\n\tdiagnoses\x18\x03 \x03(\x0b\x32 .kubefugu.conductor.v1.Diagnosis\x12\x10\n\x08repaired\x18\x04 \x01(\x08\x12\x0f\n\x07planner\x18\x05 \x01(\t\"6\n\x08Workflow\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.kubefugu.conductor.v1.Step\"7\n\x04Step\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07subtask\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x03 \x03(\r\"F\n\tDiagnosis\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\x04step\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_step2c\n\x10\x43onductorService\x12O\n\x04Plan\x12\".kubefugu.conductor.v1.PlanRequest\x1a#.kubefugu.conductor.v1.PlanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kubefugu/conductor/v1/conductor.proto\x12\x15kubefugu.conductor.v1\x1a\x1fkubefugu/common/v1/common.proto\x1a\x1fkubefugu/router/v1/router.proto\"\x96\x02\n\x0bPlanRequest\x12\x15\n\rmessages_json\x18\x01 \x01(\x0c\x12\x32\n\x07workers\x18\x02 \x03(\x0b\x32!.kubefugu.conductor.v1.PlanWorker\x12\x0f\n\x07planner\x18\x03 \x01(\t\x12\x11\n\tmax_steps\x18\x04 \x01(\r\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\r\x12\x17\n\x0f\x61llow_recursion\x18\x06 \x01(\x08\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x08 \x03(\t\x12\x0e\n\x06memory\x18\t \x01(\t\x12\x11\n\x04seed\x18\n \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x10\x63onversation_key\x18\x0b \x01(\tB\x07\n\x05_seed\"\xc5\x01\n\nPlanWorker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x13\n\x0binput_price\x18\x04 \x01(\t\x12\x14\n\x0coutput_price\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x32\n\tstrengths\x18\x07 \x03(\x0b\x32\x1f.kubefugu.conductor.v1.Strength\x12\x0e\n\x06narrow\x18\x08 \x01(\x08\"(\n\x08Strength\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"\xdb\x01\n\x0cPlanResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.kubefugu.conductor.v1.Workflow\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.kubefugu.common.v1.Usage\x12\x33\n\tdiagnoses\x18\x03 \x03(\x0b\x32 .kubefugu.conductor.v1.Diagnosis\x12\x10\n\x08repaired\x18\x04 \x01(\x08\x12\x0f\n\x07planner\x18\x05 \x01(\t\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t\"\x14\n\x12GetPoliciesRequest\"\x96\x01\n\x13GetPoliciesResponse\x12/\n\x08\x64\x65\x63lared\x18\x01 \x01(\x0b\x32\x1d.kubefugu.router.v1.PolicySet\x12\x32\n\x08policies\x18\x02 \x03(\x0b\x32 .kubefugu.router.v1.PolicyStatus\x12\x1a\n\x12serving_generation\x18\x03 \x01(\x04\"6\n\x08Workflow\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.kubefugu.conductor.v1.Step\"7\n\x04Step\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07subtask\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x03 \x03(\r\"F\n\tDiagnosis\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\x04step\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_step2\xc9\x01\n\x10\x43onductorService\x12O\n\x04Plan\x12\".kubefugu.conductor.v1.PlanRequest\x1a#.kubefugu.conductor.v1.PlanResponse\x12\x64\n\x0bGetPolicies\x12).kubefugu.conductor.v1.GetPoliciesRequest\x1a*.kubefugu.conductor.v1.GetPoliciesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kubefugu.conductor.v1.conductor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANREQUEST']._serialized_start=98
-  _globals['_PLANREQUEST']._serialized_end=350
-  _globals['_PLANWORKER']._serialized_start=353
-  _globals['_PLANWORKER']._serialized_end=550
-  _globals['_STRENGTH']._serialized_start=552
-  _globals['_STRENGTH']._serialized_end=592
-  _globals['_PLANRESPONSE']._serialized_start=595
-  _globals['_PLANRESPONSE']._serialized_end=790
-  _globals['_WORKFLOW']._serialized_start=792
-  _globals['_WORKFLOW']._serialized_end=846
-  _globals['_STEP']._serialized_start=848
-  _globals['_STEP']._serialized_end=903
-  _globals['_DIAGNOSIS']._serialized_start=905
-  _globals['_DIAGNOSIS']._serialized_end=975
-  _globals['_CONDUCTORSERVICE']._serialized_start=977
-  _globals['_CONDUCTORSERVICE']._serialized_end=1076
+  _globals['_PLANREQUEST']._serialized_start=131
+  _globals['_PLANREQUEST']._serialized_end=409
+  _globals['_PLANWORKER']._serialized_start=412
+  _globals['_PLANWORKER']._serialized_end=609
+  _globals['_STRENGTH']._serialized_start=611
+  _globals['_STRENGTH']._serialized_end=651
+  _globals['_PLANRESPONSE']._serialized_start=654
+  _globals['_PLANRESPONSE']._serialized_end=873
+  _globals['_GETPOLICIESREQUEST']._serialized_start=875
+  _globals['_GETPOLICIESREQUEST']._serialized_end=895
+  _globals['_GETPOLICIESRESPONSE']._serialized_start=898
+  _globals['_GETPOLICIESRESPONSE']._serialized_end=1048
+  _globals['_WORKFLOW']._serialized_start=1050
+  _globals['_WORKFLOW']._serialized_end=1104
+  _globals['_STEP']._serialized_start=1106
+  _globals['_STEP']._serialized_end=1161
+  _globals['_DIAGNOSIS']._serialized_start=1163
+  _globals['_DIAGNOSIS']._serialized_end=1233
+  _globals['_CONDUCTORSERVICE']._serialized_start=1236
+  _globals['_CONDUCTORSERVICE']._serialized_end=1437
 # @@protoc_insertion_point(module_scope)

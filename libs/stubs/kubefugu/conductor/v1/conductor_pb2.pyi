@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from kubefugu.common.v1 import common_pb2 as _common_pb2
+from kubefugu.router.v1 import router_pb2 as _router_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,7 @@ class PlanRequest(_message.Message):
     DENIED_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    CONVERSATION_KEY_FIELD_NUMBER: _builtins.int
     messages_json: _builtins.bytes
     """Messages of the OpenAI chat request as a JSON array."""
     planner: _builtins.str
@@ -48,6 +50,8 @@ class PlanRequest(_message.Message):
     """Tool calls of earlier workflows of the conversation, as text. Empty: none."""
     seed: _builtins.int
     """Seed of the planner's sampling. Absent: the planner's own choice."""
+    conversation_key: _builtins.str
+    """Affinity key of the conversation (canary assignment among trained Conductors). Empty: none."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanWorker]:
         """The workers offered to the planner, in the order of their ids."""
@@ -69,10 +73,11 @@ class PlanRequest(_message.Message):
         denied: _abc.Iterable[_builtins.str] | None = ...,
         memory: _builtins.str = ...,
         seed: _builtins.int | None = ...,
+        conversation_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "allow_recursion", b"allow_recursion", "denied", b"denied", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "memory", b"memory", "messages_json", b"messages_json", "planner", b"planner", "seed", b"seed", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "allow_recursion", b"allow_recursion", "conversation_key", b"conversation_key", "denied", b"denied", "max_output_tokens", b"max_output_tokens", "max_steps", b"max_steps", "memory", b"memory", "messages_json", b"messages_json", "planner", b"planner", "seed", b"seed", "tenant", b"tenant", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -156,9 +161,12 @@ class PlanResponse(_message.Message):
     DIAGNOSES_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
     PLANNER_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
     repaired: _builtins.bool
     """True: the first output was invalid and the repair turn mended it."""
     planner: _builtins.str
+    policy_version: _builtins.str
+    """Version of the trained Conductor that planned; empty where another planner did."""
     @_builtins.property
     def workflow(self) -> Global___Workflow: ...
     @_builtins.property
@@ -173,14 +181,59 @@ class PlanResponse(_message.Message):
         diagnoses: _abc.Iterable[Global___Diagnosis] | None = ...,
         repaired: _builtins.bool = ...,
         planner: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage", "workflow", b"workflow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnoses", b"diagnoses", "planner", b"planner", "repaired", b"repaired", "usage", b"usage", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diagnoses", b"diagnoses", "planner", b"planner", "policy_version", b"policy_version", "repaired", b"repaired", "usage", b"usage", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
+
+@_typing.final
+class GetPoliciesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPoliciesRequest: _TypeAlias = GetPoliciesRequest  # noqa: Y015
+
+@_typing.final
+class GetPoliciesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECLARED_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
+    SERVING_GENERATION_FIELD_NUMBER: _builtins.int
+    serving_generation: _builtins.int
+    @_builtins.property
+    def declared(self) -> _router_pb2.PolicySet:
+        """The last accepted declaration."""
+
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_router_pb2.PolicyStatus]: ...
+    def __init__(
+        self,
+        *,
+        declared: _router_pb2.PolicySet | None = ...,
+        policies: _abc.Iterable[_router_pb2.PolicyStatus] | None = ...,
+        serving_generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declared", b"declared"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared", b"declared", "policies", b"policies", "serving_generation", b"serving_generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPoliciesResponse: _TypeAlias = GetPoliciesResponse  # noqa: Y015
 
 @_typing.final
 class Workflow(_message.Message):

@@ -40,6 +40,11 @@ class ConductorServiceStub:
                 request_serializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanRequest.SerializeToString,
                 response_deserializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanResponse.FromString,
                 _registered_method=True)
+        self.GetPolicies = channel.unary_unary(
+                '/kubefugu.conductor.v1.ConductorService/GetPolicies',
+                request_serializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesRequest.SerializeToString,
+                response_deserializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesResponse.FromString,
+                _registered_method=True)
 
 
 class ConductorServiceServicer:
@@ -53,6 +58,13 @@ class ConductorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPolicies(self, request, context):
+        """Says which trained Conductors of a declared line are loaded, which plan, which were refused and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConductorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_ConductorServiceServicer_to_server(servicer, server):
                     servicer.Plan,
                     request_deserializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanRequest.FromString,
                     response_serializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanResponse.SerializeToString,
+            ),
+            'GetPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicies,
+                    request_deserializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesRequest.FromString,
+                    response_serializer=kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class ConductorService:
             '/kubefugu.conductor.v1.ConductorService/Plan',
             kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanRequest.SerializeToString,
             kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.PlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kubefugu.conductor.v1.ConductorService/GetPolicies',
+            kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesRequest.SerializeToString,
+            kubefugu_dot_conductor_dot_v1_dot_conductor__pb2.GetPoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class ConductorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConductorServiceAsyncStub: ...
     Plan: _grpc.UnaryUnaryMultiCallable[_conductor_pb2.PlanRequest, _conductor_pb2.PlanResponse]
     """Plans one workflow. A plan that stays invalid after its repair turn is INVALID_PLAN with every diagnosis."""
+    GetPolicies: _grpc.UnaryUnaryMultiCallable[_conductor_pb2.GetPoliciesRequest, _conductor_pb2.GetPoliciesResponse]
+    """Says which trained Conductors of a declared line are loaded, which plan, which were refused and why."""
 
 @_typing.type_check_only
 class ConductorServiceAsyncStub(ConductorServiceStub):
@@ -43,6 +45,8 @@ class ConductorServiceAsyncStub(ConductorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Plan: _aio.UnaryUnaryMultiCallable[_conductor_pb2.PlanRequest, _conductor_pb2.PlanResponse]  # type: ignore[assignment]
     """Plans one workflow. A plan that stays invalid after its repair turn is INVALID_PLAN with every diagnosis."""
+    GetPolicies: _aio.UnaryUnaryMultiCallable[_conductor_pb2.GetPoliciesRequest, _conductor_pb2.GetPoliciesResponse]  # type: ignore[assignment]
+    """Says which trained Conductors of a declared line are loaded, which plan, which were refused and why."""
 
 class ConductorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Plans workflows over a pool (Conductor, arXiv 2512.04388). Every call needs a deadline."""
@@ -54,5 +58,13 @@ class ConductorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conductor_pb2.PlanResponse, _abc.Awaitable[_conductor_pb2.PlanResponse]]:
         """Plans one workflow. A plan that stays invalid after its repair turn is INVALID_PLAN with every diagnosis."""
+
+    @_abc_1.abstractmethod
+    def GetPolicies(
+        self,
+        request: _conductor_pb2.GetPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conductor_pb2.GetPoliciesResponse, _abc.Awaitable[_conductor_pb2.GetPoliciesResponse]]:
+        """Says which trained Conductors of a declared line are loaded, which plan, which were refused and why."""
 
 def add_ConductorServiceServicer_to_server(servicer: ConductorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
