@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,15 +38,17 @@ class RedisServer:
         self._socket.unlink(missing_ok=True)
 
 
-def evaluator(redis: RedisServer, folder: Path, number: int) -> TrainerProcess:
+def evaluator(redis: RedisServer, folder: Path, number: int, environment: Mapping[str, str] | None = None) -> TrainerProcess:
     arguments = ["evaluator", "--broker", redis.url, "--grace-seconds", "1"]
-    return TrainerProcess(arguments, log=folder / f"evaluator-{number}.log", home=folder / "home")
+    return TrainerProcess(arguments, log=folder / f"evaluator-{number}.log", home=folder / "home", environment=environment)
 
 
 @contextmanager
-def evaluators(redis: RedisServer, folder: Path, count: int) -> Iterator[list[TrainerProcess]]:
+def evaluators(
+    redis: RedisServer, folder: Path, count: int, *, environment: Mapping[str, str] | None = None
+) -> Iterator[list[TrainerProcess]]:
     """Evaluator processes, ended at the block's end by SIGTERM."""
-    made = [evaluator(redis, folder, i) for i in range(count)]
+    made = [evaluator(redis, folder, i, environment) for i in range(count)]
     try:
         yield made
     finally:

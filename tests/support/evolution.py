@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def _forkserver() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["torch", "transformers.models.qwen3.modeling_qwen3", "scipy.stats", "matplotlib.pyplot", "celery", "redis",
-         "kubefugu_trainer.evolution.assemble", "kubefugu_routing.engine"]
+         "kubefugu_trainer.evolution.assemble", "kubefugu_routing.engine", "kubefugu_trainer.driver.grpo", "peft",
+         "kubefugu_trainer.grpo.learner"]
     )  # fmt: skip
     return context
 
@@ -68,10 +69,13 @@ def _main(arguments: Sequence[str], log: Path, environment: dict[str, str]) -> N
 class TrainerProcess:
     """`python -m kubefugu_trainer ARGUMENTS` in a forked child; output goes to `log`."""
 
-    def __init__(self, arguments: Sequence[str], *, log: Path, home: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, log: Path, home: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: further variables."""
         self.log = log
-        environment = {"KUBEFUGU_HOME": str(home), "OMP_NUM_THREADS": "1"}
-        self._process: ForkServerProcess = _forkserver().Process(target=_main, args=(list(arguments), log, environment))
+        told = {"KUBEFUGU_HOME": str(home), "OMP_NUM_THREADS": "1", **(environment or {})}
+        self._process: ForkServerProcess = _forkserver().Process(target=_main, args=(list(arguments), log, told))
         self._process.start()
 
     @property

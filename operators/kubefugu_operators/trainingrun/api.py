@@ -23,14 +23,26 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
             f"the algorithm is fixed when the run is created{_ANEW}",
         ),
     ),
+    spec.Grpo: (
+        Rule(
+            "self.mostWorkers == 0 || self.mostWorkers >= self.leastWorkers",
+            "mostWorkers must not be smaller than leastWorkers; 0 means all.",
+            ".mostWorkers",
+        ),
+        Rule(
+            "self.adapter == 'LoRA' || self.dtype == 'Float32'",
+            "dtype belongs to the adapter LoRA: full training keeps its weights in Float32.",
+            ".dtype",
+        ),
+    ),
     spec.Data: (
         Rule(
             "[has(self.configMap), has(self.claim), has(self.url)].filter(x, x).size() == 1",
-            "data needs exactly one of configMap, claim or url: say where the outcome table is found, in one way.",
+            "data needs exactly one of configMap, claim or url: say where table or questions are found, in one way.",
         ),
         Rule(
             "has(self.configMap) || (has(self.sha256) && self.sha256 != '')",
-            "data.sha256 is required with url and claim: write the table's checksum (sha256sum FILE).",
+            "data.sha256 is required with url and claim: write the file's checksum (sha256sum FILE).",
             ".sha256",
         ),
         Rule(
@@ -66,9 +78,19 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
             f"workers and publish can't be added or removed later{_ANEW}",
         ),
         Rule(
-            "self.evaluators.replicas == 0 || has(self.algorithm.sepCmaEs)",
-            "evaluators belong to sepCmaEs: other algorithms run in the driver alone.",
+            "self.evaluators.replicas == 0 || !has(self.algorithm.supervised)",
+            "evaluators belong to sepCmaEs and grpo: supervised training runs in the driver alone.",
             ".evaluators.replicas",
+        ),
+        Rule(
+            "!has(self.algorithm.grpo) || (self.backbone.bundleUrl == '' && self.backbone.bundleSha256 == '')",
+            "grpo trains no offsets: leave backbone.bundleUrl and bundleSha256 empty.",
+            ".backbone",
+        ),
+        Rule(
+            "!has(self.algorithm.grpo) || self.inputFormat == 'auto'",
+            "inputFormat belongs to heads: a Conductor has a prompt of its own; leave it at auto.",
+            ".inputFormat",
         ),
         Rule(
             "self.startDeadlineSeconds == 0 || self.activeDeadlineSeconds == 0"

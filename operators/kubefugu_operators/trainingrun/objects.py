@@ -15,6 +15,7 @@ from kubefugu_operators.trainingrun.observed import Collected
 from kubefugu_operators.trainingrun.report import DRIVER_CONTAINER, INVALID_INPUT_EXIT, STOPPED_EXITS
 from kubefugu_operators.trainingrun.snapshot import DATA_DIRECTORY, RUN_DIRECTORY, WORK_DIRECTORY, snapshot_name
 from kubefugu_operators.trainingrun.spec import Pods, TrainingRunSpec
+from kubefugu_operators.workerpool.objects import keys_secret_name
 
 DRIVER_PORT = 50054
 ARTIFACT_KEY = "artifact.safetensors"
@@ -23,6 +24,8 @@ SHA256 = "kubefugu.dev/sha256"
 TEMPLATE = "kubefugu.dev/template"
 """Annotation of the Job: hash of its pod template, which Kubernetes does not let anyone change."""
 EVALUATOR_CONTAINER = "evaluator"
+KEYS_DIRECTORY = "/etc/kubefugu/keys"
+"""Where pods of runs that call workers mount their keys, one file for each."""
 _TMP_MOUNT: Body = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 (the container's)
 _TMP_VOLUME: Body = {"name": "tmp", "emptyDir": {}}
 _HOME: Body = {"name": "HOME", "value": "/tmp"}  # noqa: S108 (the container's)
@@ -163,17 +166,31 @@ def evaluators(run: Body, spec: TrainingRunSpec, defaults: PodDefaults) -> Body:
             # A new pod with GPUs would wait for those of an old one.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "selector": {"matchLabels": {RUN_UID: run["metadata"]["uid"], COMPONENT: "evaluator"}},
-            "template": {"metadata": metadata, "spec": _evaluator_pod(wanted, defaults)},
+            "template": {"metadata": metadata, "spec": _evaluator_pod(spec, defaults)},
         },
     }
 
 
-def _evaluator_pod(wanted: Pods, defaults: PodDefaults) -> Body:
-    container = _container(wanted, defaults, [_TMP_MOUNT], name=EVALUATOR_CONTAINER)
+def _evaluator_pod(spec: TrainingRunSpec, defaults: PodDefaults) -> Body:
+    wanted, (mounts, volumes) = spec.evaluators, _keys(spec)
+    container = _container(wanted, defaults, [_TMP_MOUNT, *mounts], name=EVALUATOR_CONTAINER)
     container["command"] = ["python", "-m", "kubefugu_trainer", "evaluator"]
+    container["env"] = pods.merged_env(_keys_env(spec), container["env"])
     if wanted.resources.gpus:
         container["env"] = pods.merged_env([{"name": "KUBEFUGU_TRAINER_DEVICE", "value": "cuda"}], container["env"])
-    return _pod(wanted, defaults, container, [_TMP_VOLUME])
+    return _pod(wanted, defaults, container, [_TMP_VOLUME, *volumes])
+
+
+def _keys(spec: TrainingRunSpec) -> tuple[list[Body], list[Body]]:
+    """Mount and volume of the pool's keys, where the run calls its workers. A pool without keys has no Secret."""
+    if not spec.algorithm.calls_workers:
+        return [], []
+    secret: Body = {"secretName": keys_secret_name(spec.pool_ref.name), "optional": True}
+    return [{"name": "keys", "mountPath": KEYS_DIRECTORY, "readOnly": True}], [{"name": "keys", "secret": secret}]
+
+
+def _keys_env(spec: TrainingRunSpec) -> list[Body]:
+    return [{"name": "KUBEFUGU_TRAINER_KEYS_DIR", "value": KEYS_DIRECTORY}] if spec.algorithm.calls_workers else []
 
 
 def pod_spec(run: Body, spec: TrainingRunSpec, wanted: Pods, defaults: PodDefaults) -> Body:
@@ -181,6 +198,7 @@ def pod_spec(run: Body, spec: TrainingRunSpec, wanted: Pods, defaults: PodDefaul
     mounts, volumes = _volumes(run, spec)
     container = _container(wanted, defaults, mounts, name=DRIVER_CONTAINER)
     container |= {
+        "env": pods.merged_env(_keys_env(spec), container["env"]),
         "command": ["python", "-m", "kubefugu_trainer", "driver"],
         "args": [f"--config={RUN_DIRECTORY}/config.json", f"--listen=0.0.0.0:{defaults.port}", "--hold"],
         "ports": [{"name": "grpc", "containerPort": defaults.port, "protocol": "TCP"}],
@@ -249,4 +267,5 @@ def _volumes(run: Body, spec: TrainingRunSpec) -> tuple[list[Body], list[Body]]:
     if spec.data.claim is not None:
         mounts.append({"name": "data", "mountPath": DATA_DIRECTORY, "readOnly": True})
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": spec.data.claim.claim_name}})
-    return mounts, volumes
+    more = _keys(spec)
+    return [*mounts, *more[0]], [*volumes, *more[1]]

@@ -64,7 +64,10 @@ class SepCmaEs(ApiModel):
 
 
 class Grpo(ApiModel):
-    """Group-relative policy optimisation of a Conductor (DeepSeekMath; Conductor paper). Defaults are the paper's."""
+    """Group-relative policy optimisation of a Conductor (DeepSeekMath; Conductor paper). Defaults are the paper's.
+
+    Plans are executed against the pool's live workers and checked by the questions' verifiers.
+    """
 
     group_size: int = Field(default=64, ge=2, le=1024, json_schema_extra=_fixed("algorithm.grpo.groupSize"))
     """Samples a question (G)."""
@@ -73,9 +76,55 @@ class Grpo(ApiModel):
     steps: int = Field(default=200, ge=1, le=1_000_000, json_schema_extra=_fixed("algorithm.grpo.steps"))
     """Optimiser steps."""
     learning_rate: DecimalString = Field(default="0.000001", json_schema_extra=_fixed("algorithm.grpo.learningRate"))
-    """Peak of the cosine schedule."""
+    """Peak of the cosine schedule; LoRA wants about a hundred times as much."""
     max_steps: int = Field(default=5, ge=1, le=20, json_schema_extra=_fixed("algorithm.grpo.maxSteps"))
     """Steps of a planned workflow."""
+    adapter: Literal["Full", "LoRA"] = Field(default="Full", json_schema_extra=_fixed("algorithm.grpo.adapter"))
+    """What is trained: the whole model, whose artifact needs storage.url, or low-rank factors."""
+    rank: int = Field(default=16, ge=1, le=512, json_schema_extra=_fixed("algorithm.grpo.rank"))
+    """LoRA: rank of the factors; their scale is 2. An artifact without a URL has at most 900 kB."""
+    layers: int = Field(default=0, ge=0, le=1024, json_schema_extra=_fixed("algorithm.grpo.layers"))
+    """LoRA: so many layers from the top get factors; 0: all."""
+    dtype: Literal["Float32", "BFloat16"] = Field(default="Float32", json_schema_extra=_fixed("algorithm.grpo.dtype"))
+    """LoRA: type of the frozen weights; what is trained is Float32."""
+    questions: int = Field(default=0, ge=0, le=1_000_000, json_schema_extra=_fixed("algorithm.grpo.questions"))
+    """Training questions; 0: all of the data that are not held out."""
+    held_out: int = Field(default=0, ge=0, le=100_000, json_schema_extra=_fixed("algorithm.grpo.heldOut"))
+    """Held-out questions, that the gain is measured on; 0: a fifth of the data. None is trained on."""
+    least_workers: int = Field(default=3, ge=1, le=256, json_schema_extra=_fixed("algorithm.grpo.leastWorkers"))
+    """k-of-n pools: fewest workers offered with a training question."""
+    most_workers: int = Field(default=0, ge=0, le=256, json_schema_extra=_fixed("algorithm.grpo.mostWorkers"))
+    """k-of-n pools: most workers offered with a training question; 0: all. Held-out questions offer all."""
+    max_tokens: int = Field(default=160, ge=16, le=4096, json_schema_extra=_fixed("algorithm.grpo.maxTokens"))
+    """Longest plan."""
+    answer_tokens: int = Field(default=0, ge=0, le=131_072, json_schema_extra=_fixed("algorithm.grpo.answerTokens"))
+    """Longest reply of a worker in training; 0: as long as it likes."""
+    temperature: DecimalString = Field(default="1", json_schema_extra=_fixed("algorithm.grpo.temperature"))
+    """Sampling temperature of plans."""
+    warm_examples: int = Field(default=256, ge=0, le=1_000_000, json_schema_extra=_fixed("algorithm.grpo.warmExamples"))
+    """Valid plans, random in substance, that teach the form before GRPO; 0: none."""
+    warm_epochs: int = Field(default=2, ge=1, le=1000, json_schema_extra=_fixed("algorithm.grpo.warmEpochs"))
+    """Passes over them."""
+    warm_learning_rate: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.grpo.warmLearningRate"))
+    """Learning rate of that; 0: 0.0005 with LoRA, 0.00001 with Full."""
+    search_tries: int = Field(default=0, ge=0, le=10_000, json_schema_extra=_fixed("algorithm.grpo.searchTries"))
+    """Random plans executed for each training question; right ones are taught before GRPO. 0: none."""
+    oversample: int = Field(default=1, ge=1, le=16, json_schema_extra=_fixed("algorithm.grpo.oversample"))
+    """So many times the questions of a step are sampled; the groups that disagree most are learned from."""
+    micro_batch: int = Field(default=8, ge=1, le=1024, json_schema_extra=_fixed("algorithm.grpo.microBatch"))
+    """Most plans in one pass forward and backward: what the memory holds."""
+    cost_weight: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.grpo.costWeight"))
+    """Reward that one US dollar of worker calls costs."""
+    save_every: int = Field(default=10, ge=1, le=100_000, json_schema_extra=_fixed("algorithm.grpo.saveEvery"))
+    """Steps between checkpoints."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Grpo:
+        if self.most_workers and self.most_workers < self.least_workers:
+            raise ValueError("mostWorkers must not be smaller than leastWorkers")
+        if self.adapter == "Full" and self.dtype != "Float32":
+            raise ValueError("dtype belongs to the adapter LoRA: full training keeps its weights in Float32")
+        return self
 
 
 class Algorithm(ApiModel):
@@ -93,6 +142,11 @@ class Algorithm(ApiModel):
         if sum(part is not None for part in (self.supervised, self.sep_cma_es, self.grpo)) != 1:
             raise ValueError("algorithm needs exactly one of supervised, sepCmaEs or grpo")
         return self
+
+    @property
+    def calls_workers(self) -> bool:
+        """True where the run asks the pool's live workers."""
+        return self.grpo is not None or (self.sep_cma_es is not None and self.sep_cma_es.fitness == "Episodes")
 
     @property
     def name(self) -> str:
@@ -133,18 +187,23 @@ class ClaimPath(ApiModel):
 
 
 class Data(ApiModel):
-    """An outcome table (parquet or JSON lines): prompt or messages, group, split, score:<worker>, optional cost and tokens."""
+    """What is learned from.
+
+    supervised and sepCmaEs take an outcome table (parquet or JSON lines): prompt or messages, group, split, score:<worker>,
+    optional cost and tokens. grpo takes questions (JSON lines): prompt, answer, optional kind (numeric, contains, exact,
+    choice, code) and field, the name of the worker (or of several, joined by +) that it is meant for.
+    """
 
     config_map: ConfigMapKey | None = None
-    """A small table in a ConfigMap; its bytes are frozen in the run's snapshot."""
+    """A small file in a ConfigMap; its bytes are frozen in the run's snapshot."""
     claim: ClaimPath | None = None
-    """A table in a volume."""
+    """A file in a volume."""
     url: str | None = Field(
         default=None, pattern=r"^(https?|s3|gs|file|memory)://[^\s]+$", max_length=2048, json_schema_extra=_fixed("data.url")
     )
-    """A table by URL (anything that fsspec reads)."""
+    """A file by URL (anything that fsspec reads)."""
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", json_schema_extra=_fixed("data.sha256"))
-    """Checksum of the table; required with url and claim, so that a run can't see other data than it says."""
+    """Checksum of the file; required with url and claim, so that a run can't see other data than it says."""
 
     @model_validator(mode="after")
     def _one(self) -> Data:
@@ -204,7 +263,7 @@ class Pods(ApiModel):
 
 
 class Evaluators(Pods):
-    """Pods that measure candidates (sepCmaEs over Celery). None: the driver measures them itself."""
+    """Pods that measure candidates (sepCmaEs) or execute plans (grpo), over Celery. None: the driver does it itself."""
 
     replicas: int = Field(default=0, ge=0, le=1000)
     """Evaluator pods; may be changed while the run goes on."""
@@ -214,7 +273,7 @@ class Budget(ApiModel):
     """What the run may spend; at its end it stops at a safe point, evaluates what it has and says so."""
 
     max_cost_usd: DecimalString = Field(default="0", json_schema_extra=_fixed("budget.maxCostUsd"))
-    """US dollars for worker calls; 0: no limit."""
+    """US dollars for the worker calls of training (grpo); 0: no limit. The measurement at the end comes on top."""
     max_seconds: int = Field(default=0, ge=0, le=31_536_000, json_schema_extra=_fixed("budget.maxSeconds"))
     """Wall time of training in seconds; 0: no limit. activeDeadlineSeconds is the hard end."""
 
@@ -252,15 +311,15 @@ class TrainingRunSpec(ApiModel):
     pool_ref: LocalRef
     """WorkerPool whose workers the result routes to."""
     workers: tuple[Name, ...] = Field(default=(), max_length=256, json_schema_extra=_fixed("workers"))
-    """Only these workers of the pool; empty: every worker that the data measures."""
+    """Only these workers of the pool; empty: every worker that the data measures, with grpo every solver of the pool."""
     algorithm: Algorithm
     """How to train."""
     backbone: Backbone
-    """Whose hidden state the head reads."""
+    """Whose hidden state the head reads; with grpo the planner that is trained."""
     input_format: Literal["auto", "raw", "chat"] = Field(default="auto", json_schema_extra=_fixed("inputFormat"))
-    """How a conversation is rendered for the backbone; auto: the better of the two on training rows."""
+    """How a conversation is rendered for the backbone; auto: the better of the two on training rows. Nothing else with grpo."""
     data: Data
-    """Measured outcomes."""
+    """Measured outcomes, or questions."""
     seed: int = Field(default=42, ge=0, le=2_147_483_647, json_schema_extra=_fixed("seed"))
     """Seed of every random choice."""
     driver: Pods = Pods()
@@ -288,8 +347,13 @@ class TrainingRunSpec(ApiModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingRunSpec:
-        if self.evaluators.replicas and self.algorithm.sep_cma_es is None:
-            raise ValueError("evaluators belong to sepCmaEs")
+        if self.evaluators.replicas and self.algorithm.supervised is not None:
+            raise ValueError("evaluators belong to sepCmaEs and grpo")
+        if self.algorithm.grpo is not None:
+            if self.backbone.bundle_url or self.backbone.bundle_sha256:
+                raise ValueError("grpo trains no offsets: leave backbone.bundleUrl and bundleSha256 empty")
+            if self.input_format != "auto":
+                raise ValueError("inputFormat belongs to heads: a Conductor has a prompt of its own")
         if self.active_deadline_seconds and self.start_deadline_seconds > self.active_deadline_seconds:
             raise ValueError("startDeadlineSeconds must not be longer than activeDeadlineSeconds")
         return self

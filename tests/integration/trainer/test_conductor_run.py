@@ -21,7 +21,7 @@ from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.learner import train_grpo
 from kubefugu_trainer.grpo.model import load_trainable
-from kubefugu_trainer.grpo.run import ConductorRun, LivePool
+from kubefugu_trainer.grpo.run import ConductorRun, LivePool, Surroundings
 from kubefugu_trainer.grpo.warm import warm_start
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.progress import SilentReporter
@@ -76,14 +76,16 @@ def test_grpo_raises_the_reward_of_plans_that_the_executor_runs(pool: WorkerPool
 def run_once(config: ConductorConfig, pool: WorkerPool, out: Path, stop: threading.Event) -> Path:
     run = RunDirectory(out, config=config.model_dump(mode="json"))
     try:
-        return ConductorRun(config, pool, run=run, reporter=SilentReporter(), stop=stop, threads=1).execute()
+        return ConductorRun(
+            config, pool, run=run, reporter=SilentReporter(), stop=stop, around=Surroundings(threads=1)
+        ).execute()
     finally:
         run.close()
 
 
 def test_a_run_leaves_artifact_report_and_curves_and_goes_on_after_a_stop(pool: WorkerPool, tmp_path: Path) -> None:
     tasks = tmp_path / "tasks.jsonl"
-    lines = [{"prompt": f"Find A{n}. Find B{n}.", "answer": "A is 1.", "kind": "contains"} for n in range(8)]
+    lines = [{"prompt": f"Find A{n}. Find B{n}.", "answer": "A is 1.", "kind": "contains"} for n in range(10)]
     tasks.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
     config = tiny_config(
         tiny_backbone(tmp_path / "backbone"),

@@ -199,7 +199,7 @@ def test_grpo_ends_after_the_step_in_which_its_time_is_up(taught: tuple[Path, Pa
     lines: list[dict[str, Any]] = []
     ended = train_grpo(
         base, model, [item()], config=config, folder=tmp_path, run_plans=scored, stop=threading.Event(),
-        reporter=SilentReporter(), record=lines.append, use_cpu=True, until=0.0,
+        reporter=SilentReporter(), record=lines.append, use_cpu=True, over=lambda: True,
     )  # fmt: skip
     assert ended
     assert [line["step"] for line in lines if line["stage"] == "rollouts"] == [0]

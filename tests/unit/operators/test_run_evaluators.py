@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from support.run_story import Story, pod, report, run, started
 
 from kubefugu_operators.cluster.objects import Body
@@ -39,6 +41,28 @@ def test_evaluators_come_with_a_running_driver_and_go_when_it_needs_them_no_more
     assert [str(gone.ref) for gone in story.step(1, pods=(pod(),), view=RunView(True, "succeeded")).delete] == [
         "Deployment ns/run-evaluators"
     ]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "calls"),
+    [({"grpo": {}}, True), ({"sepCmaEs": {"fitness": "Episodes"}}, True), ({"sepCmaEs": {}}, False)],
+)
+def test_pods_of_runs_that_call_workers_have_the_pools_keys(algorithm: dict[str, Any], calls: bool) -> None:
+    story = Story(run(algorithm=algorithm, evaluators={"replicas": 1}))
+    made = [*story.step().create, *story.step(1, pods=(pod(),)).create]
+    (snapshot,) = [body for body in made if body["kind"] == "ConfigMap"]
+    assert "keys" not in json.dumps(snapshot), "keys are mounted, never written down"
+    pods = [body["spec"]["template"]["spec"] for body in made if body["kind"] in ("Job", "Deployment")]
+    assert len(pods) == 2
+    for found in pods:
+        (container,) = found["containers"]
+        mounts = [mount for mount in container["volumeMounts"] if mount["name"] == "keys"]
+        volumes = [volume for volume in found["volumes"] if volume["name"] == "keys"]
+        told = [variable for variable in container["env"] if variable["name"] == "KUBEFUGU_TRAINER_KEYS_DIR"]
+        wanted = [{"name": "keys", "mountPath": "/etc/kubefugu/keys", "readOnly": True}]
+        assert mounts == (wanted if calls else [])
+        assert volumes == ([{"name": "keys", "secret": {"secretName": "pool-keys", "optional": True}}] if calls else [])
+        assert told == ([{"name": "KUBEFUGU_TRAINER_KEYS_DIR", "value": "/etc/kubefugu/keys"}] if calls else [])
 
 
 def test_the_number_of_evaluators_follows_the_spec_and_nothing_else_does() -> None:

@@ -116,7 +116,8 @@ def _run(
     from kubefugu_core.pool import load_pool
     from kubefugu_trainer.evolution.stopping import STOPPED_EXIT, RunStoppedError, stop_on_signals
     from kubefugu_trainer.grpo.config import ConductorConfig
-    from kubefugu_trainer.grpo.run import ConductorRun
+    from kubefugu_trainer.grpo.model import found_device
+    from kubefugu_trainer.grpo.run import ConductorRun, Surroundings
     from kubefugu_trainer.runs.directory import RunDirectory
     from kubefugu_trainer.runs.progress import reporter
 
@@ -141,7 +142,9 @@ def _run(
             says = reporter(progress)
             artifact = ConductorRun(
                 config, live, run=run, reporter=says, stop=stop, workers=workers, init=init,
-                device=_device(device), threads=threads or None, grpo_minutes=grpo_minutes, broker=broker,
+                around=Surroundings(
+                    device=found_device(device), threads=threads or None, grpo_minutes=grpo_minutes, broker=broker
+                ),
             ).execute()  # fmt: skip
     except RunStoppedError as stopped:
         print(f"kubefugu: {stopped.message}", file=sys.stderr)
@@ -149,11 +152,3 @@ def _run(
     finally:
         run.close()
     print(artifact)
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -37,7 +37,7 @@ class BackboneRef(_Part):
 
 
 class DataRef(_Part):
-    """The outcome table: a path or URL, and its checksum."""
+    """The outcome table, or the file of questions: a path or URL, and its checksum."""
 
     location: str
     sha256: str
@@ -55,6 +55,8 @@ class Budget(_Part):
 
     max_seconds: float = 0.0
     """Training time; 0: no limit."""
+    max_cost_usd: float = 0.0
+    """US dollars for the worker calls of training; 0: no limit."""
 
 
 class DriverConfig(_Part):

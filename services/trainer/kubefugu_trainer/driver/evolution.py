@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic_settings import SettingsConfigDict
 
 from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_core.errors import DataError
-from kubefugu_core.settings import ServiceSettings
 from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_trainer.driver import supervised
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_table, pool_table
+from kubefugu_trainer.driver.inputs import local_data, pool_table
 from kubefugu_trainer.driver.report import Report
+from kubefugu_trainer.driver.settings import broker_of
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
 from kubefugu_trainer.evolution.assemble import Order, configuration, execute
 from kubefugu_trainer.evolution.config import EvolutionConfig
@@ -30,21 +29,12 @@ _STATES = {
 }
 
 
-class EvolutionSettings(ServiceSettings):
-    """What the cluster gives a driver, not the run."""
-
-    model_config = SettingsConfigDict(env_prefix="KUBEFUGU_TRAINER_")
-
-    broker: str = ""
-    """Redis URL of the evaluators' broker; needed where a run asks for evaluators."""
-
-
 def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
     """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
     settings = _settings(config)
-    broker = _broker(config)
+    broker = broker_of(config)
     bundle = _bundle(config)
-    path = local_table(config)
+    path = local_data(config)
     table = pool_table(config, path)
     directory = config.storage.directory
     init = None
@@ -85,15 +75,6 @@ def _settings(config: DriverConfig) -> EvolutionConfig:
     )
 
 
-def _broker(config: DriverConfig) -> str | None:
-    if not config.evaluators:
-        return None
-    broker = EvolutionSettings().broker
-    if not broker:
-        raise DataError("The run asks for evaluators, but there is no broker: set KUBEFUGU_TRAINER_BROKER.", field="evaluators")
-    return broker
-
-
 def _bundle(config: DriverConfig) -> FactorRef | None:
     if not config.parameters.get("trainOffsets"):
         return None
@@ -107,7 +88,7 @@ def _bundle(config: DriverConfig) -> FactorRef | None:
 def _warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> Path:
     """A supervised head on the same data, in a folder of its own."""
     storage = config.storage.model_copy(update={"directory": config.storage.directory / "warm-start"})
-    table = config.data.model_copy(update={"location": str(local_table(config))})
+    table = config.data.model_copy(update={"location": str(local_data(config))})
     warm = config.model_copy(update={"storage": storage, "parameters": {}, "data": table})
     artifact, _ = supervised.train(warm, progress, reporter)
     return artifact

@@ -1,4 +1,4 @@
-"""Frozen inputs of a run: the table, checked against its checksum, and the pool that its workers belong to."""
+"""Frozen inputs of a run: its data, checked against the checksum, and the pool that its workers belong to."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kubefugu_trainer.runs.files import replace_file
 _PIECE = 1 << 20
 
 
-def local_table(config: DriverConfig) -> Path:
-    """The table as a local file whose checksum is the frozen one.
+def local_data(config: DriverConfig) -> Path:
+    """Table or questions as a local file whose checksum is the frozen one.
 
     Raises DataError for another content, UnavailableError where it can't be read now.
     """

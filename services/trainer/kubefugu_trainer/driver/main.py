@@ -45,6 +45,10 @@ def algorithm(name: str) -> Train:
         from kubefugu_trainer.driver import evolution
 
         return evolution.train
+    if name == "grpo":
+        from kubefugu_trainer.driver import grpo
+
+        return grpo.train
     raise DataError(f"This driver does not train {name}.", field="algorithm")
 
 

@@ -12,9 +12,11 @@ import grpc
 from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_core.errors import ConflictError, RunNotFoundError
 from kubefugu_trainer.driver.report import Report
+from kubefugu_trainer.driver.size import MAX_BYTES
 from kubefugu_trainer.driver.state import RunProgress
 
 MAX_INLINE_BYTES = 3 << 20
+"""The most that goes into an answer."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
@@ -50,8 +52,10 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         path, report = self._finished
         content = await asyncio.to_thread(path.read_bytes)
         sha256 = hashlib.sha256(content).hexdigest()
+        elsewhere = "://" in report.artifact_uri and not report.artifact_uri.startswith("file://")
+        most = MAX_BYTES if elsewhere else MAX_INLINE_BYTES  # what has a URL need not be squeezed into the cluster
         return trainer_pb2.GetArtifactResponse(
-            content=content if len(content) <= MAX_INLINE_BYTES else b"",
+            content=content if len(content) <= most else b"",
             sha256=sha256,
             report_json=report.to_json().encode(),
         )

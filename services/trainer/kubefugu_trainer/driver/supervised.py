@@ -11,7 +11,7 @@ from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_core.errors import DataError
 from kubefugu_routing.policy import load_artifact
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_table, pool_table
+from kubefugu_trainer.driver.inputs import local_data, pool_table
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
 from kubefugu_trainer.evaluation import metrics
@@ -25,7 +25,7 @@ from kubefugu_trainer.supervised.run import SupervisedRun, training_rows
 
 def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
     """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
-    table_path = local_table(config)
+    table_path = local_data(config)
     table = pool_table(config, table_path)
     training_rows(table)
     settings = _settings(config, table_path, table)

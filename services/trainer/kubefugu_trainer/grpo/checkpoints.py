@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,15 +33,28 @@ def latest(folder: Path) -> Path | None:
     return None
 
 
+def newest(folder: Path) -> Path | None:
+    """The complete checkpoint that was written last, in any folder below; changes nothing."""
+    found = [path for path in folder.glob(f"**/{_PREFIX}*/{MARKER}") if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
+
+
 class SafeCheckpoints(TrainerCallback):
-    """Writes markers, keeps the two newest checkpoints, ends the training at a step's end: `stop` is set, or the time is up.
+    """Writes markers, keeps the two newest checkpoints, ends the training at a step's end: `stop` is set, or it is `over`."""
 
-    `until` is a time of `time.monotonic`; None: no end but the last step.
-    """
-
-    def __init__(self, folder: Path, stop: threading.Event, *, save_every: int, until: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stop: threading.Event,
+        *,
+        save_every: int,
+        over: Callable[[], bool] = lambda: False,
+        saved: Callable[[Path], None] = lambda _: None,
+    ) -> None:
+        """`over`: true when nothing may be spent any more. `saved` hears of each complete checkpoint."""
         self._folder = folder
-        self._until = until
+        self._over = over
+        self._saved = saved
         self._stop = stop
         self._save_every = save_every
 
@@ -50,7 +62,7 @@ class SafeCheckpoints(TrainerCallback):
         """Save where it is time; save and end where a signal came."""
         if state.global_step % self._save_every == 0 or state.global_step >= state.max_steps:
             control.should_save = True
-        if self._stop.is_set() or (self._until is not None and time.monotonic() >= self._until):
+        if self._stop.is_set() or self._over():
             control.should_save = True
             control.should_training_stop = True
         return control
@@ -65,6 +77,7 @@ class SafeCheckpoints(TrainerCallback):
         )
         for old in marked[:-2]:
             shutil.rmtree(old, ignore_errors=True)
+        self._saved(folder)
         return control
 
 

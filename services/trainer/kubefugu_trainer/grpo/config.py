@@ -24,6 +24,8 @@ class ConductorConfig(BaseModel):
     """Held-out questions of the evaluation before and after."""
     measure_sampled: bool = True
     """Held-out plans are written at the rollouts' temperature too, not only greedily, as they are served."""
+    offer_all: bool = False
+    """Held-out questions are offered all workers, as serving does, instead of subsets."""
     seed: int = 42
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the frozen weights; what is trained is float32."""

@@ -45,8 +45,11 @@ def find_plans(
     run_plans: Callable[[Sequence[Item], Sequence[str]], list[Rollout]],
     reporter: Reporter,
     stop: threading.Event,
+    over: Callable[[], bool] = lambda: False,
 ) -> list[Found]:
     """The cheapest right plan among `tries` random ones of each item; items without one are missing.
+
+    Once nothing may be spent any more (`over`), the rest of the items is not searched.
 
     Cheapest: fewest worker calls, then fewest steps, then the shortest text, so that nobody is asked for show. Raises
     RunStoppedError once `stop` is set; begun again, its replies come from the cache.
@@ -57,6 +60,8 @@ def find_plans(
     for start in range(0, len(items), _CHUNK):
         if stop.is_set():
             raise RunStoppedError("The search was stopped; the same command begins it again.")
+        if over():
+            break
         chunk = items[start : start + _CHUNK]
         proposals = [list(dict.fromkeys(warm_text(item, rng) for _ in range(tries))) for item in chunk]
         owners = [item for item, drawn in zip(chunk, proposals, strict=True) for _ in drawn]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ class Item:
     max_steps: int
     style: PromptStyle
     split: str = "train"
-    """train, test or warm: with `number`, where `build_items` has it."""
+    """train, test, warm or single: with `number`, where `build_items` has it."""
 
     @property
     def names(self) -> list[str]:
@@ -56,17 +56,26 @@ def offered(pool: WorkerPool, only: Sequence[str] | None = None) -> tuple[Offere
     return tuple(OfferedWorker(spec.name, spec.description, narrow=spec.specialist) for spec in chosen)
 
 
-def build_items(config: ConductorConfig, workers: Sequence[OfferedWorker], *, split: str, n: int) -> list[Item]:
+def build_items(
+    config: ConductorConfig,
+    workers: Sequence[OfferedWorker],
+    *,
+    split: str,
+    n: int,
+    files: Mapping[str, str] | None = None,
+) -> list[Item]:
     """`n` items of a split with worker subsets drawn anew for each, the same for the same configuration.
 
     A question that is meant for certain workers of the pool is offered those and some others: which ones it is meant for is
-    told to nobody.
+    told to nobody. `single` are the training questions with all workers, for measuring one worker after the other; so are held-
+    out questions where the configuration says so. No held-out question occurs in another split. `files`: see `sets.build`.
     """
-    rng = np.random.default_rng([config.seed, {"train": 1, "test": 2, "warm": 3}[split]])
-    rows = _questions(config, split=split, n=n)
+    rng = np.random.default_rng([config.seed, {"train": 1, "test": 2, "warm": 3, "single": 6}[split]])
+    rows = _questions(config, split=split, n=n, files=files)
+    everyone = split == "single" or (split == "test" and config.offer_all)
     items = []
     for number, row in enumerate(rows):
-        subset = _subset(row.question, workers, config, rng)
+        subset = list(workers) if everyone else _subset(row.question, workers, config, rng)
         built_in = [JOIN] if config.max_steps > 1 else []
         if config.gamma and rng.random() < config.gamma:
             built_in.append(CONDUCTOR)
@@ -83,25 +92,38 @@ def build_items(config: ConductorConfig, workers: Sequence[OfferedWorker], *, sp
     return items
 
 
-def _questions(config: ConductorConfig, *, split: str, n: int) -> list[SplitQuestion]:
+def _questions(config: ConductorConfig, *, split: str, n: int, files: Mapping[str, str] | None) -> list[SplitQuestion]:
     side = "test" if split == "test" else "train"
     seed = config.seed + (1 if split == "warm" else 0)
     if config.tasks == pairs.NAME:
         return pairs.build_pairs(n=n, seed=seed, split=side)
     if config.tasks == mixed.NAME:
         return mixed.build_mixed(n=n, seed=seed, split=side)
-    return sets.build(config.tasks, n=n, seed=seed + (2 if side == "test" else 0), split=side)
+    held_out = sets.build(config.tasks, n=config.held_out, seed=config.seed + 2, split="test", files=files)
+    if side == "test":
+        return held_out[:n]
+    kept = {row.question.text for row in held_out}
+    there = sets.held(config.tasks, files=files)
+    # Plans of the warm start hold no solution: a small file's training questions serve several times.
+    count = n if there is None or split != "warm" else max(1, min(n, there - config.held_out))
+    rows = sets.build(config.tasks, n=count, seed=seed, split=side, without=kept, files=files)
+    return [rows[number % count] for number in range(n)]
 
 
 def _subset(
     question: Question, workers: Sequence[OfferedWorker], config: ConductorConfig, rng: np.random.Generator
 ) -> list[OfferedWorker]:
     fields = set(question.field.split("+"))
-    # A field that no worker is named after is the general workers'.
-    meant = [worker for worker in workers if worker.name in fields] or [worker for worker in workers if not worker.narrow]
+    meant = [worker for worker in workers if worker.name in fields] or _general(workers, rng)
     others = [worker for worker in workers if worker not in meant]
     least, most = min(config.least_workers, len(workers)), min(config.most_workers, len(workers))
     count = max(len(meant), int(rng.integers(least, most + 1)))
     drawn = rng.permutation(len(others))[: count - len(meant)]
     subset = [*meant, *(others[int(index)] for index in drawn)]
     return [subset[int(index)] for index in rng.permutation(len(subset))]
+
+
+def _general(workers: Sequence[OfferedWorker], rng: np.random.Generator) -> list[OfferedWorker]:
+    """A field that no worker is named after is the general workers': one of them is there."""
+    found = [worker for worker in workers if not worker.narrow]
+    return found if len(found) < 2 else [found[int(rng.integers(len(found)))]]

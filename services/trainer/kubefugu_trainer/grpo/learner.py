@@ -114,6 +114,11 @@ class Rollouts:
         self._order = order
         self._record = record
 
+    @property
+    def questions(self) -> int:
+        """How many there are."""
+        return len(self._items)
+
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, list[Any]]:
         """Prompts are question numbers as text, each repeated for its group; contested questions take their places."""
         config, step = self._config, int(trainer.state.global_step)
@@ -194,30 +199,13 @@ def train_grpo(
     reporter: Reporter,
     record: Callable[[dict[str, Any]], None],
     use_cpu: bool,
-    until: float | None = None,
+    over: Callable[[], bool] = lambda: False,
+    saved: Callable[[Path], None] = lambda _: None,
 ) -> bool:
     """Train in place; True where it came to its end, False where it was stopped (the next call goes on exactly there).
 
-    `until`, a time of `time.monotonic`, makes the first step that ends after it the last one.
+    The first step after which it is `over` is the last one. `saved` hears of each complete checkpoint.
     """
-    with third_parties_quiet():
-        return _train(base, model, items, config, folder, run_plans, stop, reporter, record, use_cpu, until)
-
-
-def _train(
-    base: CausalModel,
-    model: Any,
-    items: Sequence[Item],
-    config: ConductorConfig,
-    folder: Path,
-    run_plans: RunPlans,
-    stop: threading.Event,
-    reporter: Reporter,
-    record: Callable[[dict[str, Any]], None],
-    use_cpu: bool,
-    until: float | None,
-) -> bool:
-    args = _arguments(config, folder, use_cpu=use_cpu)
     order = ContestedOrder(
         len(items),
         group=config.group,
@@ -226,26 +214,44 @@ def _train(
         simple=[number for number, item in enumerate(items) if len(pieces(item.question.prompt)) == 1],
         simple_steps=config.simple_steps,
     )
+    callbacks = [
+        order.saver(folder),
+        SafeCheckpoints(folder, stop, save_every=config.save_every, over=over, saved=saved),
+        Progress("grpo", reporter, record),
+    ]
+    rollouts = Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record)
+    with third_parties_quiet():
+        _train(base, model, config, folder, rollouts, order, callbacks, use_cpu=use_cpu)
+    return not stop.is_set()
+
+
+def _train(
+    base: CausalModel,
+    model: Any,
+    config: ConductorConfig,
+    folder: Path,
+    rollouts: Rollouts,
+    order: ContestedOrder,
+    callbacks: list[Any],
+    *,
+    use_cpu: bool,
+) -> None:
+    args = _arguments(config, folder, use_cpu=use_cpu)
     before = latest(folder)
     if before is not None:
         order.restore(json.loads((before / "order.json").read_text(encoding="utf-8")))
     trainer = _Trainer(
         model=model,
         args=args,
-        train_dataset=Dataset.from_list([{"prompt": str(slot)} for slot in range(len(items))]),
+        train_dataset=Dataset.from_list([{"prompt": str(slot)} for slot in range(rollouts.questions)]),
         processing_class=base.tokenizer,
         reward_funcs=[_reward],
-        rollout_func=Rollouts(base, items, config=config, run_plans=run_plans, order=order, record=record),
-        callbacks=[
-            order.saver(folder),
-            SafeCheckpoints(folder, stop, save_every=config.save_every, until=until),
-            Progress("grpo", reporter, record),
-        ],
+        rollout_func=rollouts,
+        callbacks=callbacks,
     )
     quiet(trainer)
     trainer.train(resume_from_checkpoint=str(before) if before else None)
     torch.set_grad_enabled(True)
-    return not stop.is_set()
 
 
 def _arguments(config: ConductorConfig, folder: Path, *, use_cpu: bool) -> GRPOConfig:

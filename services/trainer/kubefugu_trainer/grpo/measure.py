@@ -53,6 +53,7 @@ def measure(
         result[kind] = summary(rollouts) | {
             "plans": texts,
             "rewards": [task_reward(rollout) for rollout in rollouts],
+            "scores": [rollout.score for rollout in rollouts],
             "codes": [list(rollout.codes) for rollout in rollouts],
         }
         reporter.advance(1, kind=kind, valid=result[kind]["valid"], reward=result[kind]["reward"])

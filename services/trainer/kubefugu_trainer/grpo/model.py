@@ -18,6 +18,15 @@ _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 _PREFIX = "base_model.model."
 
 
+def found_device(name: str) -> str:
+    """`auto`: cuda where there is one, else cpu; any other name as it is."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_trainable(config: ConductorConfig, *, device: str, threads: int | None) -> tuple[CausalModel, Any]:
     """The base (tokenizer, identity) and the model to train: a PeftModel for LoRA, the base model itself for full training."""
     import torch

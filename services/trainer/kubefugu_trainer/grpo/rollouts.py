@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -39,6 +39,7 @@ from kubefugu_core.errors import (
 )
 from kubefugu_core.pool import WorkerPool
 from kubefugu_trainer.grpo.items import Item
+from kubefugu_trainer.grpo.metering import Meter, billed
 
 _PATIENT = RetryPolicy(attempts=4, first_wait_s=0.25, max_wait_s=10.0)
 _TRIES = 3
@@ -64,6 +65,9 @@ class Rollout:
     calls: int = 0
     """Worker calls, declined ones included; `@join` calls nobody."""
     cost_usd: float = 0.0
+    """What its calls cost, those included whose replies came from the cache."""
+    spent_usd: float = field(default=0.0, compare=False)
+    """What was really paid: the same plan costs nothing the second time."""
     tokens: int = 0
     """Tokens of all worker calls."""
     lossy: bool = False
@@ -151,7 +155,8 @@ class PlanRunner:
         self._answer_tokens = answer_tokens
         self._settings = replace(_SETTINGS, step_max_tokens=answer_tokens, failover=failover)
         self._clock = SystemClock()
-        self._workers = WorkerSet(pool, retry=_PATIENT, cache=cache, keys=keys)
+        meter = Meter(pool, cache)
+        self._workers = WorkerSet(pool, retry=_PATIENT, cache=meter if cache is not None else None, observer=meter, keys=keys)
         self._timeout_s = timeout_s
 
     async def run_all(self, items: Sequence[Item], texts: Sequence[str], *, at_once: int = 8) -> list[Rollout]:
@@ -179,7 +184,8 @@ class PlanRunner:
         codes = tuple(found.code.value for found in reading.diagnoses)
         if reading.plan is None:
             return Rollout(valid=False, codes=codes)
-        done = await self._patiently(item, reading.plan)
+        with billed() as bill:
+            done = await self._patiently(item, reading.plan)
         return Rollout(
             valid=True,
             codes=codes,
@@ -187,6 +193,7 @@ class PlanRunner:
             steps=len(reading.plan.steps),
             calls=done.calls,
             cost_usd=done.cost_usd,
+            spent_usd=bill.spent_usd,
             tokens=done.tokens,
             lossy=any(note.code in LOSSES for note in reading.diagnoses),
             answer=done.answer,

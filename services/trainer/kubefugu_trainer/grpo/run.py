@@ -9,16 +9,20 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import orjson
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool
 from kubefugu_routing.causal.load import CausalModel
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.grpo.below import PlansBelow
+from kubefugu_trainer.grpo.budget import Budget
 from kubefugu_trainer.grpo.checkpoints import FOUND, WARM
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.found_plans import find_plans
@@ -26,13 +30,18 @@ from kubefugu_trainer.grpo.items import Item, build_items, offered
 from kubefugu_trainer.grpo.measure import measure, paired
 from kubefugu_trainer.grpo.model import load_tensors, load_trainable, write_artifact
 from kubefugu_trainer.grpo.rollouts import Below, PlanRunner, Rollout
+from kubefugu_trainer.grpo.single import best_single
 from kubefugu_trainer.grpo.warm_plans import warm_texts
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import write_json
 from kubefugu_trainer.runs.progress import Reporter
 from kubefugu_trainer.runs.replies import DiskReplyCache
+from kubefugu_trainer.tasks.sets import question_files
 
 _Result = TypeVar("_Result")
+RunPlans = Callable[[Sequence[Item], Sequence[str]], list[Rollout]]
+_CHOOSING = 50
+"""Training questions that the best single worker is chosen on; as many as are held out where that is more."""
 
 
 class ExecutesPlans(Protocol):
@@ -50,12 +59,20 @@ class ExecutesPlans(Protocol):
 class LivePool:
     """Runs plans on an event loop of its own, because learner and sampler are not asynchronous."""
 
-    def __init__(self, pool: WorkerPool, *, replies: Path, config: ConductorConfig, below: Below | None = None) -> None:
-        """`replies`: file that keeps them."""
+    def __init__(
+        self,
+        pool: WorkerPool,
+        *,
+        replies: Path,
+        config: ConductorConfig,
+        below: Below | None = None,
+        keys: KeySource | None = None,
+    ) -> None:
+        """`replies`: file that keeps them. `keys`: of the workers; None: those that the pool's manifest names."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rollouts", daemon=True)
         self._thread.start()
-        self.cache, self._runner = self._wait(_open(pool, replies, config, below))
+        self.cache, self._runner = self._wait(_open(pool, replies, config, below, keys))
 
     def _wait(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -77,10 +94,52 @@ class LivePool:
 
 
 async def _open(
-    pool: WorkerPool, replies: Path, config: ConductorConfig, below: Below | None
+    pool: WorkerPool, replies: Path, config: ConductorConfig, below: Below | None, keys: KeySource | None
 ) -> tuple[DiskReplyCache, PlanRunner]:
     cache = DiskReplyCache(replies)  # in the loop's thread: SQLite's connections stay where they were made
-    return cache, PlanRunner(pool, cache=cache, below=below, answer_tokens=config.answer_tokens, failover=config.failover)
+    return cache, PlanRunner(
+        pool, cache=cache, keys=keys, below=below, answer_tokens=config.answer_tokens, failover=config.failover
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a run is given beside its configuration: nothing of it decides the result."""
+
+    device: str = "cpu"
+    threads: int | None = None
+    broker: str | None = None
+    """Redis URL: plans are executed by evaluator processes."""
+    keys: KeySource | None = None
+    """Keys of the workers; None: those that the pool's manifest names. Evaluators have keys of their own."""
+    grpo_minutes: float = 0.0
+    """GRPO's last step is the one that ends after so long; 0: all steps."""
+    max_seconds: float = 0.0
+    """Training time of all attempts; 0: no limit."""
+    max_cost_usd: float = 0.0
+    """What worker calls of training may cost in all attempts; 0: no limit."""
+    compare_single: bool = False
+    """The best single worker is measured on the held-out questions too, into single.json; needs `offer_all`."""
+    on_record: Callable[[dict[str, Any]], None] = lambda _: None
+    """Hears of each line of the metrics."""
+    on_safe: Callable[[], None] = lambda: None
+    """Called where the directory holds something new that a later process goes on from."""
+
+
+_NOTHING = Surroundings()
+
+
+class _Paid:
+    """Puts what plans cost on the run's budget."""
+
+    def __init__(self, execute: ExecutesPlans, budget: Budget) -> None:
+        self._execute = execute
+        self._budget = budget
+
+    def __call__(self, items: Sequence[Item], texts: Sequence[str]) -> list[Rollout]:
+        rollouts = self._execute(items, texts)
+        self._budget.paid(items, texts, rollouts)
+        return rollouts
 
 
 class ConductorRun:
@@ -96,17 +155,13 @@ class ConductorRun:
         stop: threading.Event,
         workers: Sequence[str] | None = None,
         init: Path | None = None,
-        device: str = "cpu",
-        threads: int | None = None,
-        grpo_minutes: float = 0.0,
-        broker: str | None = None,
+        around: Surroundings = _NOTHING,
     ) -> None:
-        """`broker`: Redis URL; plans are executed by evaluator processes. Raises DataError where they could not do that."""
-        if broker is not None and config.gamma:
+        """Raises DataError where evaluators could not do what the configuration asks for."""
+        if around.broker is not None and config.gamma:
             raise DataError("Recursion needs the model in training, which evaluators do not have.", field="gamma")
         self._config = config
-        self._grpo_minutes = grpo_minutes
-        self._broker = broker
+        self._around = around
         self._pool = pool
         self._run = run
         self._reporter = reporter
@@ -114,31 +169,51 @@ class ConductorRun:
         self._workers = offered(pool, workers)
         self._models = {spec.name: spec.model for spec in pool.spec.workers}
         self._init = init
-        self._device = device
-        self._threads = threads
+        self._files = question_files(config.tasks)
+        self.budget = Budget(run.path / "spent.json", max_seconds=around.max_seconds, max_cost_usd=around.max_cost_usd)
 
-    def execute(self) -> Path:
-        """Run what is left to do; returns the artifact. Raises RunStoppedError where a signal ended it at a safe point."""
-        base, model = load_trainable(self._config, device=self._device, threads=self._threads)
+    def execute(self, *, check: Callable[[Any], None] = lambda _: None) -> Path:
+        """Run what is left to do; returns the artifact. `check` sees the model before anything is done, and may raise.
+
+        Raises RunStoppedError where a signal ended it at a safe point.
+        """
+        base, model = load_trainable(self._config, device=self._around.device, threads=self._around.threads)
+        check(model)
         if self._init is not None:
             load_tensors(model, self._init, self._config)
-        run_plans = self._plans(base, model)
-        try:
+        with closing(self._plans(base, model)) as pool:
+            run_plans = _Paid(pool, self.budget)
             self._warm(base, model)
             measured = {"before": self._measured("before", base, model, run_plans)}
             if self._config.search_tries:
                 self._search(base, model, run_plans)
                 measured["found"] = self._measured("found", base, model, run_plans)
             self._grpo(base, model, run_plans)
+            self.budget.end()
             measured["after"] = self._measured("after", base, model, run_plans)
-        finally:
-            run_plans.close()
+            if self._around.compare_single:
+                self._single(run_plans)
         return self._finish(base, model, measured)
+
+    def _items(self, split: str, n: int) -> list[Item]:
+        return build_items(self._config, self._workers, split=split, n=n, files=self._files)
+
+    def _record(self, line: dict[str, Any]) -> None:
+        self._run.metrics.append(line)
+        self.budget.save()
+        self._around.on_record(line)
+
+    def _over(self) -> bool:
+        return bool(self.budget.over)
+
+    def _saved(self, _: Path) -> None:
+        self._around.on_safe()
 
     def _plans(self, base: CausalModel, model: Any) -> ExecutesPlans:
         replies = self._run.path / "replies.sqlite"
-        if self._broker is None:
-            return LivePool(self._pool, replies=replies, config=self._config, below=PlansBelow(base, model, self._config))
+        if self._around.broker is None:
+            below = PlansBelow(base, model, self._config)
+            return LivePool(self._pool, replies=replies, config=self._config, below=below, keys=self._around.keys)
         from kubefugu_trainer.queue.plans import CeleryRollouts, PlanProblem
         from kubefugu_trainer.queue.tasks import run_identity
 
@@ -147,29 +222,31 @@ class ConductorRun:
             pool=self._pool.model_dump(mode="json", by_alias=True, exclude_defaults=True),
             workers=tuple(worker.name for worker in self._workers),
             replies=str(replies.absolute()),
+            files=self._files,
         )
         return CeleryRollouts(
-            self._broker, run_id=run_identity(self._run.path), problem=problem, stop=self._stop, reporter=self._reporter
+            self._around.broker, run_id=run_identity(self._run.path), problem=problem, stop=self._stop, reporter=self._reporter
         )
 
     def _warm(self, base: CausalModel, model: Any) -> None:
         """Teach the form."""
         config = self._config
         if config.warm_examples:
-            items = build_items(config, self._workers, split="warm", n=config.warm_examples)
+            items = self._items("warm", config.warm_examples)
             self._taught("warm", WARM, base, model, lambda: (items, warm_texts(items, config.seed)), config)
 
-    def _search(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> None:
+    def _search(self, base: CausalModel, model: Any, run_plans: RunPlans) -> None:
         """Teach what random plans have found out."""
         config = self._config
 
         def examples() -> tuple[list[Item], list[str]]:
             file = self._run.path / "found.json"
-            items = build_items(config, self._workers, split="train", n=config.questions)
+            items = self._items("train", config.questions)
             if not file.is_file():
-                searched = items[: config.search_questions or len(items)]
-                tries, says = config.search_tries, self._reporter
-                found = find_plans(searched, tries=tries, seed=config.seed, run_plans=run_plans, reporter=says, stop=self._stop)
+                found = find_plans(
+                    items[: config.search_questions or len(items)], tries=config.search_tries, seed=config.seed,
+                    run_plans=run_plans, reporter=self._reporter, stop=self._stop, over=self._over,
+                )  # fmt: skip
                 write_json(file, [plan.to_json() for plan in found])
             plans = orjson.loads(file.read_bytes())
             return [items[plan["number"]] for plan in plans], [plan["text"] for plan in plans]
@@ -205,53 +282,72 @@ class ConductorRun:
             folder=self._run.path / "checkpoints" / name,
             stop=self._stop,
             reporter=self._reporter,
-            record=self._run.metrics.append,
-            use_cpu=self._device == "cpu",
+            record=self._record,
+            use_cpu=self._around.device == "cpu",
             stage=stage,
+            over=self._over,
+            saved=self._saved,
         )
         if not ended:
             raise RunStoppedError("The supervised part was stopped; the same command goes on from there.")
         write_artifact(done, model, base, config, training={"stage": name}, metrics={}, half=False)
+        self._around.on_safe()
 
-    def _grpo(self, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> None:
+    def _grpo(self, base: CausalModel, model: Any, run_plans: RunPlans) -> None:
         config, done = self._config, self._run.path / "trained.safetensors"
         if done.is_file():
             load_tensors(model, done, config)
             return
-        if not config.steps:
+        if not config.steps or self.budget.over:
             return
         from kubefugu_trainer.grpo.learner import train_grpo
 
+        minutes = self._around.grpo_minutes
+        until = time.monotonic() + 60 * minutes if minutes else None
         ended = train_grpo(
             base,
             model,
-            build_items(config, self._workers, split="train", n=config.questions),
+            self._items("train", config.questions),
             config=config,
             folder=self._run.path / "checkpoints" / "grpo",
             run_plans=run_plans,
             stop=self._stop,
             reporter=self._reporter,
-            record=self._run.metrics.append,
-            use_cpu=self._device == "cpu",
-            until=time.monotonic() + 60 * self._grpo_minutes if self._grpo_minutes else None,
+            record=self._record,
+            use_cpu=self._around.device == "cpu",
+            over=lambda: self._over() or (until is not None and time.monotonic() >= until),
+            saved=self._saved,
         )
         if not ended:
             raise RunStoppedError("GRPO was stopped; the same command goes on from its checkpoint.")
         write_artifact(done, model, base, config, training={"stage": "grpo"}, metrics={}, half=False)
+        self._around.on_safe()
 
-    def _measured(self, name: str, base: CausalModel, model: Any, run_plans: ExecutesPlans) -> dict[str, Any]:
+    def _measured(self, name: str, base: CausalModel, model: Any, run_plans: RunPlans) -> dict[str, Any]:
         file = self._run.path / f"held_out_{name}.json"
         if file.is_file():
             found: dict[str, Any] = orjson.loads(file.read_bytes())
             return found
-        items = build_items(self._config, self._workers, split="test", n=self._config.held_out)
+        items = self._items("test", self._config.held_out)
         result = measure(name, base, model, items, config=self._config, run_plans=run_plans, reporter=self._reporter)
         result["tasks"] = [item.question.prompt for item in items]
         write_json(file, result)
+        self._around.on_safe()
         return result
 
+    def _single(self, run_plans: RunPlans) -> None:
+        file = self._run.path / "single.json"
+        if file.is_file():
+            return
+        config = self._config
+        training = self._items("single", config.questions)[: max(config.held_out, _CHOOSING)]
+        held_out = self._items("test", config.held_out)
+        write_json(file, best_single(training, held_out, run_plans=run_plans, reporter=self._reporter))
+
     def _longest_prompt(self, base: CausalModel) -> int:
-        items = build_items(self._config, self._workers, split="train", n=self._config.questions)
+        items = self._items("train", self._config.questions)
+        if self._config.offer_all:
+            items += self._items("test", self._config.held_out)
         return max(len(base.encode_chat(item.messages())) for item in items)
 
     def _finish(self, base: CausalModel, model: Any, measured: dict[str, dict[str, Any]]) -> Path:
@@ -270,7 +366,8 @@ class ConductorRun:
         if "found" in measured:
             for kind in kinds:
                 metrics[kind]["reward_gain_of_grpo"] = paired(measured["found"][kind]["rewards"], after[kind]["rewards"])
-        records = self._run.metrics.read()
+        # A process that was killed has told of steps after its last checkpoint; they were taken again.
+        records = [*{(line["stage"], line["step"]): line for line in self._run.metrics.read()}.values()]
         flat = [record["zero_variance"] for record in records if record["stage"] == "rollouts"]
         metrics["zero_variance_groups"] = {"mean": sum(flat) / len(flat), "steps": len(flat)} if flat else {"steps": 0}
         training = {
@@ -285,6 +382,13 @@ class ConductorRun:
         write_plots(self._run.path / "plots", records)
         write_json(
             self._run.report,
-            {"algorithm": "grpo", "artifact": artifact.name, "sha256": digest, "held_out": config.held_out, **metrics},
+            {
+                "algorithm": "grpo",
+                "artifact": artifact.name,
+                "sha256": digest,
+                "held_out": config.held_out,
+                "steps_done": training["steps_done"],
+                **metrics,
+            },
         )
         return artifact

@@ -45,8 +45,13 @@ def warm_start(
     record: Callable[[dict[str, Any]], None],
     use_cpu: bool,
     stage: str = WARM,
+    over: Callable[[], bool] = lambda: False,
+    saved: Callable[[Path], None] = lambda _: None,
 ) -> bool:
-    """Train in place; True where it came to its end, False where it was stopped (the next call goes on)."""
+    """Train in place; True where it came to its end, False where it was stopped (the next call goes on).
+
+    `over` and `saved`: see SafeCheckpoints.
+    """
     rows = [example(base, item, text) for item, text in zip(items, texts, strict=True)]
     args = TrainingArguments(
         output_dir=str(folder),
@@ -75,7 +80,7 @@ def warm_start(
         data_collator=DataCollatorForSeq2Seq(base.tokenizer, padding=True, label_pad_token_id=_IGNORED),
         processing_class=base.tokenizer,
         callbacks=[
-            SafeCheckpoints(folder, stop, save_every=config.save_every * 2),
+            SafeCheckpoints(folder, stop, save_every=config.save_every * 2, over=over, saved=saved),
             Progress(stage, reporter, record),
         ],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,10 +17,15 @@ def evaluator(
     grace_s: Annotated[
         float, typer.Option("--grace-seconds", min=0.0, help="After SIGTERM, how long the task in hand may take.")
     ] = 30.0,
+    keys_dir: Annotated[
+        Path | None,
+        typer.Option("--keys-dir", envvar="KUBEFUGU_TRAINER_KEYS_DIR", help="Directory with one key file per worker name."),
+    ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Work for training runs that were begun with --broker, until SIGTERM; as many processes as there are cores or GPUs."""
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")  # soft shutdown on SIGTERM; Celery reads it when imported
+    from kubefugu_coordination.workers.endpoint import KeySource
     from kubefugu_core.errors import UnavailableError
     from kubefugu_core.telemetry import configure_logging
     from kubefugu_trainer.queue.app import connect, shown
@@ -31,4 +37,5 @@ def evaluator(
         connect(broker).ping()
     except (BrokerError, ValueError) as error:
         raise UnavailableError(f"The broker {shown(broker)} cannot be reached ({error}).", field="broker") from error
-    raise typer.Exit(serve(broker, device=device, log_level=log_level, grace_s=grace_s))
+    keys = KeySource(keys_dir=keys_dir) if keys_dir is not None else None
+    raise typer.Exit(serve(broker, device=device, log_level=log_level, grace_s=grace_s, keys=keys))

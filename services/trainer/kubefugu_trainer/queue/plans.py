@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool
 from kubefugu_trainer.grpo.config import ConductorConfig
@@ -30,7 +31,7 @@ _PLANS = 6
 
 @dataclass(frozen=True)
 class PlanProblem:
-    """What every plan of a run needs. Evaluators build the questions themselves, from the same configuration."""
+    """What every plan of a run needs. Evaluators build the questions themselves, from configuration and files."""
 
     config: ConductorConfig
     pool: Mapping[str, Any]
@@ -39,6 +40,8 @@ class PlanProblem:
     """Workers that are offered."""
     replies: str
     """File that keeps replies; evaluators of other machines have one of their own there."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts of the question files that the configuration names, by value: evaluators can't read the driver's disk."""
 
     def to_bytes(self) -> bytes:
         """JSON."""
@@ -60,9 +63,9 @@ class PlanProblem:
 
     def items(self, split: str) -> list[Item]:
         """The items of a split, as the driver has them."""
-        count = {"train": self.config.questions, "test": self.config.held_out}[split]
+        count = self.config.held_out if split == "test" else self.config.questions
         workers = offered(WorkerPool.model_validate(dict(self.pool)), self.workers)
-        return build_items(self.config, workers, split=split, n=count)
+        return build_items(self.config, workers, split=split, n=count, files=self.files)
 
 
 class CeleryRollouts:
@@ -99,8 +102,10 @@ class CeleryRollouts:
 class PlanSolver:
     """The evaluator process' side: owns an event loop and the connections to the pool's workers."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, keys: KeySource | None = None) -> None:
+        """`keys`: of the workers, where this process runs; they never travel. None: those that the pool's manifest names."""
         self._problem = PlanProblem.from_bytes(raw)
+        self._keys = keys
         self._items = cache(self._problem.items)
         self._loop = asyncio.Runner()
         self._replies = DiskReplyCache(Path(self._problem.replies))
@@ -109,7 +114,9 @@ class PlanSolver:
     async def _open(self) -> PlanRunner:
         config = self._problem.config
         pool = WorkerPool.model_validate(dict(self._problem.pool))
-        return PlanRunner(pool, cache=self._replies, answer_tokens=config.answer_tokens, failover=config.failover)
+        return PlanRunner(
+            pool, cache=self._replies, keys=self._keys, answer_tokens=config.answer_tokens, failover=config.failover
+        )
 
     def solve(self, part: bytes, shared: bytes) -> list[dict[str, Any]]:
         """Rollouts of a batch of plans. Raises DataError where this machine draws other questions, UnavailableError."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import DataError
 
 
@@ -21,8 +22,11 @@ class Solver(Protocol):
         ...
 
 
-def solver_of(raw: bytes, *, device: str) -> Solver:
-    """The solver of a blob. Raises DataError, or what loading its backbone raises."""
+def solver_of(raw: bytes, *, device: str, keys: KeySource | None = None) -> Solver:
+    """The solver of a blob; `keys` are those of the workers that it calls, if any.
+
+    Raises DataError, or what loading its backbone raises.
+    """
     if not raw.startswith(b"{"):
         from kubefugu_trainer.evolution.fitness import make_fitness
         from kubefugu_trainer.evolution.problem import Problem
@@ -32,7 +36,7 @@ def solver_of(raw: bytes, *, device: str) -> Solver:
     from kubefugu_trainer.queue import plans
 
     if _format(raw) == plans.FORMAT:
-        return plans.PlanSolver(raw)
+        return plans.PlanSolver(raw, keys=keys)
     from functools import cache
 
     from kubefugu_trainer.episodes.fitness import EpisodeFitness, load_engine

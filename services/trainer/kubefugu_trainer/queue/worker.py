@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import KubefuguError
 from kubefugu_trainer.queue.app import QUEUE, TASK, connect, make_app
 from kubefugu_trainer.queue.mailbox import Answer, BrokerError, Mailbox
@@ -28,7 +29,9 @@ _log = structlog.get_logger()
 class Desk:
     """What one evaluator process (the pool's child) works with; connections and problems are made there, on first use."""
 
-    def __init__(self, broker: str, *, device: str) -> None:
+    def __init__(self, broker: str, *, device: str, keys: KeySource | None = None) -> None:
+        """`keys`: of the workers that runs call."""
+        self._keys = keys
         self._broker = broker
         self._device = device
         self._redis: Any = None
@@ -65,7 +68,7 @@ class Desk:
         while len(self._solvers) >= _KEPT_PROBLEMS:
             _, dropped = self._solvers.popitem(last=False)
             dropped.close()
-        self._solvers[run_id] = solver_of(raw, device=self._device)
+        self._solvers[run_id] = solver_of(raw, device=self._device, keys=self._keys)
         return self._solvers[run_id]
 
     @contextmanager
@@ -96,11 +99,11 @@ def _say_ready(**_: Any) -> None:
     _log.info("evaluator_ready", pid=os.getpid())
 
 
-def serve(broker: str, *, device: str, log_level: str, grace_s: float) -> int:
+def serve(broker: str, *, device: str, log_level: str, grace_s: float, keys: KeySource | None = None) -> int:
     """Work until SIGTERM; the exit code. REMAP_SIGTERM must be set before Celery is imported (`queue.command` does)."""
     from celery.signals import worker_ready
 
-    desk = Desk(broker, device=device)
+    desk = Desk(broker, device=device, keys=keys)
     app = make_app(broker, grace_s=grace_s)
     app.task(name=TASK)(desk.evaluate)
     worker_ready.connect(_say_ready)

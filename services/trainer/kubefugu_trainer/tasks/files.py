@@ -36,10 +36,20 @@ class Exact:
 
 def read_questions(path: Path) -> list[Question]:
     """All questions of a file. Raises DataError naming file, line and member."""
+    return parse_questions(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """A question file's text. Raises DataError where it is none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def parse_questions(path: Path, text: str) -> list[Question]:
+    """All questions of a file's text; `path` names them. Raises DataError naming file, line and member."""
+    lines = text.splitlines()
     questions = [_question(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not questions:
         raise DataError(f"{path}: the file has no questions")

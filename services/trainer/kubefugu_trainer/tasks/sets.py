@@ -10,7 +10,7 @@ Splits of generated questions: train questions and one half of the test question
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from kubefugu_core.errors import DataError
 from kubefugu_trainer.tasks import reasoning
 from kubefugu_trainer.tasks.fields import algebra, dates, definitions, general, geography, logic, units
-from kubefugu_trainer.tasks.files import read_questions
+from kubefugu_trainer.tasks.files import parse_questions, read_questions, read_text
 from kubefugu_trainer.tasks.question import Generator, Phrasing, Question
 from kubefugu_trainer.tasks.verify_json import SYSTEM, InJson
 
@@ -44,23 +44,26 @@ class SplitQuestion:
     slice: str
 
 
-def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQuestion]:
+def build(
+    tasks: str, *, n: int, seed: int, split: str = "auto", without: Collection[str] = (), files: Mapping[str, str] | None = None
+) -> list[SplitQuestion]:
     """`n` questions of the task sets named in `tasks`, the same for the same arguments.
 
-    `split`: auto (as in the module's docstring), or train, valid or test for all of them. Raises DataError.
+    `split`: auto (as in the module's docstring), or train, valid or test for all of them. `without`: texts of questions that
+    are left out. `files`: texts of question files that are not read from disk, by name. Raises DataError.
     """
     if n < 1:
         raise DataError(f"The number of questions must be at least 1, not {n}.", field="n")
     if split not in ("auto", "train", "valid", "test"):
         raise DataError(f"Unknown split {split!r}; known are auto, train, valid and test.", field="split")
-    sources = [source for name in tasks.split(",") if name.strip() for source in _sources(name.strip(), seed)]
+    sources = _all_sources(tasks, seed, files or {})
     if not sources:
         raise DataError("No task set is named.", field="tasks")
     test = 0 if split == "train" else n if split in ("valid", "test") else round(TEST_SHARE * n)
     fresh_test = test // 2
     new = round(NEW_SHARE * (n - fresh_test))
     rng = np.random.default_rng(seed)
-    drawn: set[str] = set()
+    drawn: set[str] = set(without)
     seen = _take(sources, n - fresh_test - new, Phrasing.SEEN, rng, drawn) + _take(sources, new, Phrasing.NEW, rng, drawn)
     fresh = _take(sources, fresh_test, Phrasing.FRESH, rng, drawn)
     order = rng.permutation(len(seen))
@@ -78,8 +81,28 @@ def build(tasks: str, *, n: int, seed: int, split: str = "auto") -> list[SplitQu
     return rows
 
 
+def held(tasks: str, *, files: Mapping[str, str] | None = None) -> int | None:
+    """How many different questions the task sets hold; None where some of them are generated. Raises DataError."""
+    sources = _all_sources(tasks, 0, files or {})
+    if not all(source.listed for source in sources):
+        return None
+    rng, texts = np.random.default_rng(0), set()
+    for source in sources:
+        while (question := source.draw(rng, Phrasing.SEEN)) is not None:
+            texts.add(question.text)
+    return len(texts)
+
+
+def question_files(tasks: str) -> dict[str, str]:
+    """Texts of the question files among the task sets, by name: what another machine needs. Raises DataError."""
+    names = [name.strip().removeprefix("json:") for name in tasks.split(",")]
+    return {name: read_text(Path(name)) for name in names if name and Path(name).is_file()}
+
+
 class _Generated:
     """A field's generators, drawn in turn."""
+
+    listed = False
 
     def __init__(self, field: str, topics: Mapping[str, Generator]) -> None:
         self.name = field
@@ -94,6 +117,8 @@ class _Generated:
 class _Listed:
     """The questions of a file, in shuffled order."""
 
+    listed = True
+
     def __init__(self, name: str, questions: Sequence[Question], seed: int) -> None:
         self.name = name
         order = np.random.default_rng(seed).permutation(len(questions))
@@ -105,6 +130,8 @@ class _Listed:
 
 class _ReasoningGym:
     """One reasoning-gym data set; it has no second wording."""
+
+    listed = False
 
     def __init__(self, dataset: str) -> None:
         self.name = dataset
@@ -118,6 +145,7 @@ class _Json:
 
     def __init__(self, inner: _Generated | _Listed | _ReasoningGym) -> None:
         self.name = f"json:{inner.name}"
+        self.listed = inner.listed
         self._inner = inner
 
     def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> Question | None:
@@ -130,9 +158,15 @@ class _Json:
 _Source = _Generated | _Listed | _ReasoningGym | _Json
 
 
-def _sources(name: str, seed: int) -> list[_Source]:
+def _all_sources(tasks: str, seed: int, files: Mapping[str, str]) -> list[_Source]:
+    return [source for name in tasks.split(",") if name.strip() for source in _sources(name.strip(), seed, files)]
+
+
+def _sources(name: str, seed: int, files: Mapping[str, str]) -> list[_Source]:
     if name.startswith("json:"):
-        return [_Json(inner) for inner in _sources(name.removeprefix("json:"), seed) if not isinstance(inner, _Json)]
+        return [_Json(inner) for inner in _sources(name.removeprefix("json:"), seed, files) if not isinstance(inner, _Json)]
+    if name in files:
+        return [_Listed(name, parse_questions(Path(name), files[name]), seed)]
     if name == "default":
         return [_Generated(field, topics) for field, topics in FIELDS.items()]
     if name in FIELDS:
