@@ -149,7 +149,7 @@ async def wired(settings: OperatorSettings) -> AsyncIterator[Operator]:
             changed=changed,
             follow=follow,
         )
-        routers: Observations[PeerTarget, RouterView] = _polled(peers.router, settings, queue)
+        routers: Observations[PeerTarget, RouterView] = _polled(peers.follower, settings, queue)
         executors: Observations[PeerTarget, ExecutorView] = _polled(peers.executor, settings, queue)
         views: Observations[DriverTarget, RunView] = _polled(drivers.view, settings, queue)
         reconcilers: dict[str, Reconciler[Any]] = {
@@ -165,6 +165,7 @@ async def wired(settings: OperatorSettings) -> AsyncIterator[Operator]:
                 settings=PolicySettings(router_directory=settings.router_directory),
                 router_port=settings.router_port,
                 executor_port=settings.executor_port,
+                conductor_port=settings.conductor_port,
             ),
         }
         engine = Engine(api=api, queue=queue, reconcilers=reconcilers, metrics=metrics, release=drivers.release)

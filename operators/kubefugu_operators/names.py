@@ -15,6 +15,8 @@ WORKER = f"{GROUP}/worker"
 RUN = f"{GROUP}/run"
 RUN_UID = f"{GROUP}/run-uid"
 POLICY = f"{GROUP}/routing-policy"
+CONDUCTOR_POLICY = f"{GROUP}/conductor-policy"
+"""Label of executors: the policy that their Conductor follows, as POLICY is that of their router."""
 POLICY_VERSION = f"{GROUP}/policy-version"
 QUEUE_NAME = "kueue.x-k8s.io/queue-name"
 

@@ -44,8 +44,10 @@ class OperatorSettings(ServiceSettings):
     """gRPC port of router pods."""
     executor_port: int = 50052
     """gRPC port of executor pods."""
+    conductor_port: int = 50053
+    """gRPC port of Conductor pods."""
     router_directory: str = "/etc/kubefugu/policies"
-    """Folder in which router pods mount the declared policy set."""
+    """Folder in which router and Conductor pods mount the declared policy set."""
     admin_token_file: Path | None = None
     """File with the token for the routers' admin service; re-read at each call."""
     admin_token_secret: str = ""

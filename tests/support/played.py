@@ -7,11 +7,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 from aiohttp import web
 
+from kubefugu.conductor.v1 import conductor_pb2
 from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.rpc import RpcServer
+from kubefugu_operators import names
 from kubefugu_operators.cluster.client import HttpApi
 from kubefugu_operators.cluster.objects import Body, Ref
 from support.ports import free_port
@@ -37,8 +40,22 @@ async def set_status(api: HttpApi, kind: str, namespace: str, name: str, status:
     await api.request("PATCH", path, body={"status": status}, content_type="application/merge-patch+json")
 
 
+async def served(api: HttpApi, namespace: str, policy: str) -> dict[str, Any]:
+    """What GetPolicies tells where the stored set is served, as by a pod with the mounted folder."""
+    stored = await api.get(Ref("ConfigMap", namespace, f"{policy}-policyset"))
+    if stored is None:
+        return {}
+    document = json.loads(stored["data"]["policy-set.json"])
+    states = {document["active"]: router_pb2.POLICY_STATE_ACTIVE}
+    states |= dict.fromkeys(document.get("shadow", ()), router_pb2.POLICY_STATE_SHADOW)
+    if "canary" in document:
+        states[document["canary"]["version"]] = router_pb2.POLICY_STATE_CANARY
+    policies = [router_pb2.PolicyStatus(version=version, state=state) for version, state in states.items()]
+    return {"policies": policies, "serving_generation": document["generation"]}
+
+
 class Router(router_pb2_grpc.RouterAdminServiceServicer):
-    """Serves whatever the stored set declares, as a router with the mounted folder does."""
+    """Serves whatever the stored set of the policy `main` declares."""
 
     def __init__(self, api: HttpApi, namespace: str) -> None:
         self._api = api
@@ -46,16 +63,30 @@ class Router(router_pb2_grpc.RouterAdminServiceServicer):
 
     async def GetPolicies(self, request: Any, context: Any) -> router_pb2.GetPoliciesResponse:
         """See the proto."""
-        stored = await self._api.get(Ref("ConfigMap", self._namespace, "main-policyset"))
-        if stored is None:
-            return router_pb2.GetPoliciesResponse()
-        document = json.loads(stored["data"]["policy-set.json"])
-        states = {document["active"]: router_pb2.POLICY_STATE_ACTIVE}
-        states |= dict.fromkeys(document.get("shadow", ()), router_pb2.POLICY_STATE_SHADOW)
-        if "canary" in document:
-            states[document["canary"]["version"]] = router_pb2.POLICY_STATE_CANARY
-        policies = [router_pb2.PolicyStatus(version=version, state=state) for version, state in states.items()]
-        return router_pb2.GetPoliciesResponse(policies=policies, serving_generation=document["generation"])
+        return router_pb2.GetPoliciesResponse(**await served(self._api, self._namespace, "main"))
+
+
+@contextlib.asynccontextmanager
+async def one_conductor(api: HttpApi, namespace: str, port: int, policy: str) -> AsyncIterator[None]:
+    """A Conductor pod that follows a policy and serves whatever its stored set declares."""
+
+    async def get_policies(request: Any, context: Any) -> conductor_pb2.GetPoliciesResponse:
+        return conductor_pb2.GetPoliciesResponse(**await served(api, namespace, policy))
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        get_policies,
+        request_deserializer=conductor_pb2.GetPoliciesRequest.FromString,
+        response_serializer=conductor_pb2.GetPoliciesResponse.SerializeToString,
+    )
+    rpc = RpcServer(f"127.0.0.5:{port}", services=[])
+    service = conductor_pb2.DESCRIPTOR.services_by_name["ConductorService"].full_name
+    rpc.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"GetPolicies": handler}),))
+    await rpc.start()
+    try:
+        await _running_pod(api, namespace, "conductor-0", "conductor", "127.0.0.5", {names.POLICY: policy})
+        yield
+    finally:
+        await rpc.stop(0)
 
 
 class Executor(executor_pb2_grpc.ExecutorServiceServicer):
@@ -111,12 +142,13 @@ async def two_routers(api: HttpApi, namespace: str, port: int) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def one_executor(api: HttpApi, namespace: str, port: int, counts: Mapping[str, int]) -> AsyncIterator[None]:
-    """An executor pod of the pool `pool` and the policy `main`; `counts` may grow while it runs."""
+    """An executor pod of the pool `pool`, the policy `main` and the Conductors' `planners`; `counts` may grow while it runs."""
     rpc = RpcServer(f"127.0.0.4:{port}", services=[])
     executor_pb2_grpc.add_ExecutorServiceServicer_to_server(Executor(counts), rpc.grpc)
     await rpc.start()
     try:
-        await _running_pod(api, namespace, "executor-0", "executor", "127.0.0.4", {"kubefugu.dev/pool": "pool"})
+        more = {names.POOL: "pool", names.CONDUCTOR_POLICY: "planners"}
+        await _running_pod(api, namespace, "executor-0", "executor", "127.0.0.4", more)
         yield
     finally:
         await rpc.stop(0)

@@ -52,7 +52,8 @@ class Rollout(ApiModel):
     strategy: Strategy = Strategy.CANARY
     """Canary, Immediate or Manual."""
     shadow_seconds: int = Field(default=0, ge=0, le=2_592_000)
-    """The candidate first decides in shadow (recorded, not acted upon) for this long; 0: no shadow."""
+    """The candidate first decides in shadow (recorded, not acted upon) for this long; 0: no shadow. A Conductor in shadow is
+    loaded and does not plan."""
     steps: tuple[CanaryStep, ...] = Field(
         default=(CanaryStep(percent=10, pause_seconds=300), CanaryStep(percent=50, pause_seconds=300)), max_length=16
     )
@@ -62,7 +63,8 @@ class Rollout(ApiModel):
 
 
 class RoutingPolicySpec(ApiModel):
-    """A line of versions. What is published and what is live are status."""
+    """A line of versions: of routing heads where routers follow it, of trained Conductors where a Conductor does (in the chart:
+    policy and conductor.local.policy). What is published and what is live are status."""
 
     rollout: Rollout = Rollout()
     """How new versions become active."""
@@ -135,7 +137,7 @@ class RoutingPolicyStatus(Status):
     generation: int = Field(default=0, ge=0, json_schema_extra={"format": "int64"})
     """Generation of the declared policy set."""
     routers: str = Field(default="", max_length=32)
-    """Routers that serve the declared set, of all, e.g. 2/2."""
+    """Routers (or Conductors) that serve the declared set, of all, e.g. 2/2."""
     versions: tuple[VersionStatus, ...] = Field(default=(), max_length=128)
     """Published versions, newest first."""
 
@@ -193,25 +195,25 @@ CONDITIONS: dict[str, dict[str, str]] = {
         Reason.WRITE_REFUSED: "The API server refused an object (admission, quota, permissions); the message says why.",
     },
     ConditionType.CONVERGED: {
-        Reason.ALL_ROUTERS_SERVE: "Every router serves the declared set.",
+        Reason.ALL_ROUTERS_SERVE: "Every router (or Conductor) serves the declared set.",
         Reason.NO_VERSION: "There is nothing to serve yet.",
-        Reason.NO_ROUTERS: "No router pod is labelled `kubefugu.dev/routing-policy: <policy>` (chart: router.policy).",
-        Reason.PROPAGATING: "Some routers do not serve the declared set yet.",
-        Reason.ROUTER_UNREACHABLE: "A router does not answer, or not with this admin token.",
-        Reason.ROUTER_REFUSED: "A router refuses a version (backbone, rows or checksum do not fit); the message says why.",
+        Reason.NO_ROUTERS: "No pod has the label `kubefugu.dev/routing-policy: <policy>` (chart: policy, conductor.local).",
+        Reason.PROPAGATING: "Some pods do not serve the declared set yet.",
+        Reason.ROUTER_UNREACHABLE: "A router or Conductor does not answer, or a router not with this admin token.",
+        Reason.ROUTER_REFUSED: "A pod refuses a version (backbone, rows or checksum do not fit); the message says why.",
     },
     ConditionType.PROGRESSING: {
         Reason.IDLE: "No rollout is going on.",
         Reason.PINNED: "spec.pin decides; rollouts wait.",
         Reason.SUSPENDED: "spec.suspend is true; rollouts wait.",
-        Reason.LOADING_CANDIDATE: "Routers are loading and probing the candidate.",
+        Reason.LOADING_CANDIDATE: "The candidate is being loaded and probed.",
         Reason.SHADOWING: "The candidate decides in shadow.",
         Reason.CANARY_STEP: "A canary step is going on; see status.rollout.",
         Reason.WAITING_FOR_REQUESTS: "The step's time is over, but the candidate has not seen abort.minimumRequests yet.",
         Reason.CANDIDATE_REJECTED: "The last candidate was given up; the message says why. The active version stays.",
     },
     ConditionType.READY: {
-        Reason.SERVING: "The active version decides on every router.",
+        Reason.SERVING: "The active version decides on every pod that follows the policy.",
         Reason.INTERNAL_ERROR: INTERNAL_ERROR_TEXT,
     },
 }  # fmt: skip
@@ -235,7 +237,7 @@ KIND = Kind(
     kind="RoutingPolicy",
     plural="routingpolicies",
     short_name="rp",
-    description="A line of published versions of a routing head: what is live, canary and shadow, pin and rollback.",
+    description="A line of published versions (routing heads, or trained Conductors): what is live, canary, pin and rollback.",
     spec=RoutingPolicySpec,
     status=RoutingPolicyStatus,
     columns=(
@@ -243,7 +245,7 @@ KIND = Kind(
         Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', description="Why, or why not."),
         Column("Active", ".status.active", description="Version that decides."),
         Column("Canary", ".status.canary", description="Candidate and its share."),
-        Column("Routers", ".status.routers", description="Routers that serve the declared set."),
+        Column("Routers", ".status.routers", description="Routers, or Conductors, that serve the declared set."),
         Column("Previous", ".status.previous", description="Version to pin for a rollback.", priority=1),
         Column("Message", '.status.conditions[?(@.type=="Ready")].message', description="Sentence for people.", priority=1),
         Column("Age", ".metadata.creationTimestamp", type="date"),

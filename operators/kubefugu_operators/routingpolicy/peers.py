@@ -1,4 +1,7 @@
-"""Asks routers what they serve and executors what they counted, over gRPC. Answers never raise; what went wrong is in them."""
+"""Asks routers and Conductors what they serve and executors what they counted, over gRPC.
+
+Answers never raise; what went wrong is in them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from kubefugu.conductor.v1 import conductor_pb2, conductor_pb2_grpc
 from kubefugu.executor.v1 import executor_pb2, executor_pb2_grpc
 from kubefugu.router.v1 import router_pb2, router_pb2_grpc
 from kubefugu_core.rpc import from_rpc_error, open_channel
@@ -27,6 +31,8 @@ class PeerTarget:
 
     address: str
     uid: str
+    component: str = "router"
+    """router, conductor or executor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +43,16 @@ class ExecutorView:
 
 
 class Peers:
-    """The two questions. The admin token is read at each call, so that a rotated one is picked up."""
+    """The questions. The admin token is read at each call, so that a rotated one is picked up."""
 
     def __init__(self, *, read_token: Callable[[], str], timeout_s: float = 5.0) -> None:
         self._read_token = read_token
         self._timeout_s = timeout_s
 
-    async def router(self, target: PeerTarget) -> RouterView:
-        """GetPolicies of one router."""
-        token = self._read_token()
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    async def follower(self, target: PeerTarget) -> RouterView:
+        """GetPolicies of one router or Conductor."""
         try:
-            async with open_channel(target.address) as channel:
-                stub = router_pb2_grpc.RouterAdminServiceStub(channel)
-                answer = await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=self._timeout_s, metadata=metadata)
+            answer = await (self._conductor(target) if target.component == "conductor" else self._router(target))
         except grpc.aio.AioRpcError as error:
             told = from_rpc_error(error)
             return RouterView(reachable=False, message=f"{target.address}: {told.message}")
@@ -62,6 +64,18 @@ class Peers:
                 for policy in answer.policies
             },
         )
+
+    async def _conductor(self, target: PeerTarget) -> conductor_pb2.GetPoliciesResponse:
+        async with open_channel(target.address) as channel:
+            stub = conductor_pb2_grpc.ConductorServiceStub(channel)
+            return await stub.GetPolicies(conductor_pb2.GetPoliciesRequest(), timeout=self._timeout_s)
+
+    async def _router(self, target: PeerTarget) -> router_pb2.GetPoliciesResponse:
+        token = self._read_token()
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        async with open_channel(target.address) as channel:
+            stub = router_pb2_grpc.RouterAdminServiceStub(channel)
+            return await stub.GetPolicies(router_pb2.GetPoliciesRequest(), timeout=self._timeout_s, metadata=metadata)
 
     async def executor(self, target: PeerTarget) -> ExecutorView:
         """GetPolicyCounters of one executor."""

@@ -31,23 +31,27 @@ class RoutingPolicyReconciler:
         settings: Settings,
         router_port: int = 50051,
         executor_port: int = 50052,
+        conductor_port: int = 50053,
     ) -> None:
         self._api = api
         self._routers = routers
         self._executors = executors
         self._clock = clock
         self._settings = settings
-        self._ports = {"router": router_port, "executor": executor_port}
+        self._ports = {"router": router_port, "executor": executor_port, "conductor": conductor_port}
 
     async def observe(self, body: Body) -> PolicyObserved:
-        """Versions and sets, router pods and their answers, executors' counters."""
+        """Versions and sets, pods that follow them (routers, or Conductors) and their answers, executors' counters."""
         ref = ref_of(body)
         maps = await self._api.list("ConfigMap", ref.namespace, labels=names.selector(body))
-        label = f"{names.POLICY}={ref.name}"
-        routers = await self._api.list("Pod", ref.namespace, labels=f"{label},{names.COMPONENT}=router")
-        executors = await self._api.list("Pod", ref.namespace, labels=f"{label},{names.COMPONENT}=executor")
-        self._routers.watch(ref, self._targets(routers, "router"))
-        self._executors.watch(ref, self._targets(executors, "executor"))
+        pods = await self._api.list("Pod", ref.namespace, labels=f"{names.POLICY}={ref.name}")
+        routers = [pod for pod in pods if _component(pod) in ("router", "conductor")]
+        executors = [pod for pod in pods if _component(pod) == "executor"]
+        if any(_component(pod) == "conductor" for pod in routers):
+            label = f"{names.CONDUCTOR_POLICY}={ref.name},{names.COMPONENT}=executor"
+            executors += await self._api.list("Pod", ref.namespace, labels=label)
+        self._routers.watch(ref, self._targets(routers))
+        self._executors.watch(ref, self._targets(executors))
         alive = {pod["metadata"]["name"] for pod in routers if not pod["metadata"].get("deletionTimestamp")}
         counted = self._executors.answers(ref)
         return PolicyObserved(
@@ -71,13 +75,20 @@ class RoutingPolicyReconciler:
         self._routers.forget(ref)
         self._executors.forget(ref)
 
-    def _targets(self, pods: Iterable[Body], component: str) -> dict[str, PeerTarget]:
-        port = self._ports[component]
+    def _targets(self, pods: Iterable[Body]) -> dict[str, PeerTarget]:
         return {
-            pod["metadata"]["name"]: PeerTarget(address=_address(pod["status"]["podIP"], port), uid=pod["metadata"]["uid"])
+            pod["metadata"]["name"]: PeerTarget(
+                address=_address(pod["status"]["podIP"], self._ports[_component(pod)]),
+                uid=pod["metadata"]["uid"],
+                component=_component(pod),
+            )
             for pod in pods
             if (pod.get("status") or {}).get("podIP") and (pod.get("status") or {}).get("phase") == "Running"
         }
+
+
+def _component(pod: Body) -> str:
+    return str((pod["metadata"].get("labels") or {}).get(names.COMPONENT, ""))
 
 
 def _address(ip: str, port: int) -> str:

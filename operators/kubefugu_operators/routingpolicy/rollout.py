@@ -119,7 +119,7 @@ def _begin(at: Situation, candidate: str) -> Move:
         pod: {version: counts[version] for version in watched if version in counts} for pod, counts in at.counters.items()
     }
     rollout = Rollout(candidate=candidate, step_started=timestamp(at.now), baseline=baseline)
-    message = f"Routers are loading {candidate}."
+    message = f"{candidate} is being loaded."
     return Move(replace(at.declared, rollout=rollout), _progress("True", Reason.LOADING_CANDIDATE, message))
 
 
@@ -139,7 +139,7 @@ def _continue(at: Situation, rollout: Rollout) -> Move:
 def _loading(at: Situation, rollout: Rollout, elapsed_s: float) -> Move:
     waiting = [pod for pod, view in at.routers.items() if view.state(rollout.candidate) not in _LOADED]
     if waiting or not at.routers:
-        message = f"Waiting for {', '.join(sorted(waiting)[:3]) or 'a router'} to load {rollout.candidate}."
+        message = f"Waiting for {', '.join(sorted(waiting)[:3]) or 'a pod'} to load {rollout.candidate}."
         return Move(at.declared, _progress("True", Reason.LOADING_CANDIDATE, message))
     if _nobody_serves_active(at) or at.spec.rollout.strategy is Strategy.IMMEDIATE:
         return _promote(at, rollout)
@@ -189,7 +189,7 @@ def _refusal(at: Situation, candidate: str) -> str:
     for pod, view in sorted(at.routers.items()):
         loaded = view.policies.get(candidate)
         if loaded is not None and loaded.state == "refused":
-            return f"router {pod} refuses it: {loaded.message or loaded.reason}"
+            return f"{pod} refuses it: {loaded.message or loaded.reason}"
     return ""
 
 

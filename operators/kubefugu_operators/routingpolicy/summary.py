@@ -37,10 +37,10 @@ def converged(declared: Declared, observed: PolicyObserved) -> Finding:
         return finding(Reason.NO_VERSION, "There is nothing to serve yet.")
     pods = _alive(observed)
     if not pods:
-        return finding(Reason.NO_ROUTERS, "No router pod follows this policy.")
+        return finding(Reason.NO_ROUTERS, "No router or Conductor pod follows this policy.")
     behind = [pod for pod in pods if not serves(observed.routers.get(pod), declared)]
     if not behind:
-        return finding(Reason.ALL_ROUTERS_SERVE, f"{len(pods)} of {len(pods)} routers serve {declared.active}.")
+        return finding(Reason.ALL_ROUTERS_SERVE, f"{len(pods)} of {len(pods)} pods serve {declared.active}.")
     for pod in behind:
         view = observed.routers.get(pod)
         loaded = view.policies.get(declared.active) if view else None

@@ -41,8 +41,9 @@ def owners(namespace: str, metadata: Mapping[str, Any]) -> Iterable[Ref]:
         if reference["kind"] in _KINDS and reference["apiVersion"] == f"{GROUP}/{VERSION}":
             found[Ref(reference["kind"], namespace, reference["name"])] = None
     labels = metadata.get("labels") or {}
-    for kind in ("WorkerPool", "TrainingRun", "RoutingPolicy"):
-        name = labels.get(names.owner_label(kind))
+    told = [(kind, names.owner_label(kind)) for kind in ("WorkerPool", "TrainingRun", "RoutingPolicy")]
+    for kind, label in (*told, ("RoutingPolicy", names.CONDUCTOR_POLICY)):
+        name = labels.get(label)
         if name:
             found[Ref(kind, namespace, name)] = None
     return found

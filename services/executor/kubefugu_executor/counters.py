@@ -1,4 +1,5 @@
-"""Counts per version (of a routing policy, or of a trained Conductor) since the process started; the operator sums them over replicas for its canary gates."""
+"""Counts per version (of a routing policy, or of a trained Conductor) since the process started; the operator sums them over
+replicas for its canary gates."""
 
 from __future__ import annotations
 

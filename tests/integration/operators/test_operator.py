@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from support.apiserver import ApiServer
 from support.manifests import routing_policy, training_run, worker_pool
-from support.played import models_endpoint, pod, set_status, two_routers
+from support.played import models_endpoint, one_conductor, one_executor, pod, set_status, two_routers
 from support.ports import free_port
 
 from kubefugu.trainer.v1 import trainer_pb2_grpc
@@ -30,7 +30,7 @@ from kubefugu_trainer.driver.service import TrainerServicer
 from kubefugu_trainer.driver.state import RunProgress
 
 pytestmark = pytest.mark.timeout(300)
-DRIVER_PORT, ROUTER_PORT = free_port(), free_port()
+DRIVER_PORT, ROUTER_PORT, EXECUTOR_PORT, CONDUCTOR_PORT = (free_port() for _ in range(4))
 
 
 def settings(server: ApiServer, namespace: str, **more: Any) -> OperatorSettings:
@@ -44,6 +44,8 @@ def settings(server: ApiServer, namespace: str, **more: Any) -> OperatorSettings
         poll_seconds=0.5,
         driver_port=DRIVER_PORT,
         router_port=ROUTER_PORT,
+        executor_port=EXECUTOR_PORT,
+        conductor_port=CONDUCTOR_PORT,
         trainer_image="trainer:test",
         **more,
     )
@@ -269,6 +271,43 @@ async def published(api: HttpApi, namespace: str, name: str) -> str:
     )
     await api.create(body)
     return name
+
+
+async def test_a_line_of_conductors_goes_through_canary(server: ApiServer, api: HttpApi, namespace: str) -> None:
+    """Conductors follow a policy as routers do; the executor's counts of their versions end a canary step."""
+    ref, counts = Ref("RoutingPolicy", namespace, "planners"), {"c1": 0, "c2": 0}
+    rollout = {"steps": [{"percent": 50, "pauseSeconds": 0}], "abort": {"minimumRequests": 5}}
+    head = {"apiVersion": "kubefugu.dev/v1alpha1", "kind": "RoutingPolicy"}
+    body: Body = {**head, "metadata": {"name": "planners", "namespace": namespace}, "spec": {"rollout": rollout}}
+
+    async def publish(version: str) -> None:
+        raw = version.encode()
+        digest, content = hashlib.sha256(raw).hexdigest(), base64.b64encode(raw).decode()
+        await api.create(versioning.config_map(policy, version=version, sha256=digest, artifact=content))
+
+    async def status() -> Any:
+        return (await api.get(ref) or {}).get("status") or {}
+
+    async with (
+        one_conductor(api, namespace, CONDUCTOR_PORT, "planners"),
+        one_executor(api, namespace, EXECUTOR_PORT, counts),
+        operating(server, namespace),
+    ):
+        policy = await api.create(body)
+        await publish("c1")
+        served = await until(has(api, ref, "Ready", "True", "Serving"))
+        assert (served["active"], served["routers"]) == ("c1", "1/1")
+        await asyncio.sleep(1.1)  # creation times have whole seconds, and the newer version is the candidate
+        await publish("c2")
+        await until(has(api, ref, "Progressing", "True", "WaitingForRequests"))
+        assert (await status())["canary"] == "c2 50%"
+        counts["c2"] = 5
+
+        async def promoted() -> Any:
+            now = await status()
+            return now if now.get("active") == "c2" else None
+
+        assert (await until(promoted))["previous"] == "c1"
 
 
 async def test_restart_of_the_api_server(server: ApiServer, api: HttpApi, namespace: str) -> None:
