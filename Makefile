@@ -188,6 +188,10 @@ test-e2e: $(VENV)/.development ## The user's day on a real single-node cluster (
 test-e2e-faults: $(VENV)/.development ## The fault matrix on the same cluster (docs/operate.md has the table)
 	@KUBEFUGU_E2E=1 $(BIN)/python -m pytest tests/e2e/faults -s --timeout 3600 $(PYTEST_ARGS)
 
+.PHONY: test-e2e-conductor
+test-e2e-conductor: $(VENV)/.development ## A Conductor trained by GRPO on the same cluster, rolled out and rolled back
+	@KUBEFUGU_E2E_CONDUCTOR=1 $(BIN)/python -m pytest tests/e2e/conductor -s --timeout 5400 $(PYTEST_ARGS)
+
 .PHONY: images
 images: ## Build every service's image (BUILD='docker build', TAG=dev, IMAGE_ARGS='--build-arg ...')
 	@for target in base wheels torch; do \

@@ -23,13 +23,13 @@ PREVIOUS = MANIFESTS / "previous"
 """The charts of the release before this one, as they were packaged."""
 
 
-def install(cluster: Cluster, *, previous: bool = False) -> None:
-    """Both charts, or those of the release before, in a namespace with restricted pod security."""
+def install(cluster: Cluster, *more: str, previous: bool = False) -> None:
+    """Both charts, or those of the release before, in a namespace with restricted pod security; `more`: further arguments."""
     crds, chart = (str(found) for found in packaged()) if previous else (CRDS, CHART)
     cluster.kubectl("create", "namespace", cluster.namespace)
     cluster.kubectl("label", "namespace", cluster.namespace, "pod-security.kubernetes.io/enforce=restricted")
     cluster.helm("install", "kubefugu-crds", crds)
-    cluster.helm("install", "kubefugu", chart, "-f", str(MANIFESTS / "values.yaml"))
+    cluster.helm("install", "kubefugu", chart, "-f", str(MANIFESTS / "values.yaml"), *more)
 
 
 def packaged() -> tuple[Path, Path]:
@@ -54,11 +54,11 @@ def pool_with_workers(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
 
 
-def ask(cluster: Cluster, *questions: str, seconds: float = 0) -> list[dict[str, Any]]:
+def ask(cluster: Cluster, *questions: str, model: str = "fugu", seconds: float = 0) -> list[dict[str, Any]]:
     """Answers from the gateway, asked in the cluster with OpenAI's client."""
     code = (MANIFESTS / "ask.py").read_text()
     text = cluster.kubectl(
-        "exec", "-i", "client", "--", "python", "-", str(seconds), *questions, stdin=code, timeout_s=300 + seconds
+        "exec", "-i", "client", "--", "python", "-", str(seconds), model, *questions, stdin=code, timeout_s=300 + seconds
     )
     return [json.loads(line) for line in text.splitlines()]
 
@@ -66,15 +66,16 @@ def ask(cluster: Cluster, *questions: str, seconds: float = 0) -> list[dict[str,
 class Load(threading.Thread):
     """Asks all the time until told to end; no request may fail."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, model: str = "fugu") -> None:
         super().__init__(daemon=True)
         self._cluster = cluster
+        self._model = model
         self._ended = threading.Event()
         self.answers: list[dict[str, Any]] = []
 
     def run(self) -> None:
         while not self._ended.is_set():
-            self.answers += ask(self._cluster, UNITS, DATES, seconds=5)
+            self.answers += ask(self._cluster, UNITS, DATES, model=self._model, seconds=5)
 
     def end(self) -> list[dict[str, Any]]:
         """Stop asking; everything that came back."""
@@ -84,7 +85,7 @@ class Load(threading.Thread):
 
 
 def train(cluster: Cluster, name: str, manifest: str, **values: object) -> str:
-    """Apply a TrainingRun, watch it, return the version that it published."""
+    """Apply a TrainingRun (a file of the user's day, or a path), watch it, return the version that it published."""
     text = (MANIFESTS / manifest).read_text().replace("RUN", name)
     for word, value in values.items():
         text = text.replace(word, str(value))

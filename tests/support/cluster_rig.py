@@ -6,6 +6,7 @@ Environment:
     KUBEFUGU_E2E_KEEP=1     leave everything as it is at the end
     KUBEFUGU_E2E_REUSE=1    fault matrix: go on with the node and the release that an earlier call kept
     KUBEFUGU_E2E_SOURCE     folder that images are built from (default: this checkout)
+    KUBEFUGU_E2E_CONDUCTOR=1    also the image of a Conductor with a planner of its own
     KUBEFUGU_E2E_IMAGES=ready   do not build images; they are there already
 """
 
@@ -68,10 +69,13 @@ def images() -> list[Image]:
         for target in ("base", "wheels", "torch")
     ]
     experts = f"BASE={REGISTRY}/kubefugu-experts:dev"
+    own = ("--build-arg", "EXTRAS=local", "--build-arg", f"BASE={REGISTRY}/kubefugu-torch:dev")
+    conductor = Image("kubefugu-conductor-local", "services/conductor/Dockerfile", arguments=own)
     return [
         *bases,
         *(Image(f"kubefugu-{name}", f"services/{name}/Dockerfile") for name in SERVICES),
         Image("kubefugu-operator", "operators/Dockerfile"),
+        *([conductor] if os.environ.get("KUBEFUGU_E2E_CONDUCTOR") == "1" else []),
         Image("kubefugu-models", "services/router/models.Dockerfile", models),
         Image("kubefugu-smollm2", "services/experts/model.Dockerfile", models, ("--build-arg", experts)),
         Image("kubefugu-client", "tests/e2e/cluster/client.Dockerfile", SOURCE / "tests" / "e2e" / "cluster"),

@@ -1,6 +1,6 @@
 """Runs in the client pod: asks the gateway with OpenAI's client and prints one JSON line per answer.
 
-Arguments: seconds to go on asking (0: each question once), then the questions.
+Arguments: seconds to go on asking (0: each question once), the model, then the questions.
 """
 
 import json
@@ -17,7 +17,7 @@ def ask(question: str) -> dict[str, object]:
     begun = time.monotonic()
     try:
         raw = client.chat.completions.with_raw_response.create(
-            model="fugu", messages=[{"role": "user", "content": question}], max_tokens=24
+            model=model, messages=[{"role": "user", "content": question}], max_tokens=24
         )
     except OpenAIError as error:
         cause = repr(error.__cause__ or "")
@@ -33,7 +33,7 @@ def ask(question: str) -> dict[str, object]:
     return {"question": question, "answer": answer, **headers}
 
 
-seconds, questions = float(sys.argv[1]), sys.argv[2:]
+seconds, model, questions = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
 end = time.monotonic() + seconds
 while True:
     for text in questions:
