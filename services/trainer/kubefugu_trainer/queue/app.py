@@ -13,7 +13,7 @@ TASK = "kubefugu.evaluate"
 QUEUE = "kubefugu-evaluate"
 VISIBILITY_TIMEOUT_S = 6 * 3600
 """Longer than any candidate takes, or it would run twice; a lost task is sent again by the driver long before."""
-GRACE_S = 30.0
+GRACE_S = 10.0
 """Celery's soft shutdown: after SIGTERM the candidate in hand has this long (all of it is waited for)."""
 
 

@@ -16,7 +16,7 @@ def evaluator(
     ] = "cpu",
     grace_s: Annotated[
         float, typer.Option("--grace-seconds", min=0.0, help="After SIGTERM, how long the task in hand may take.")
-    ] = 30.0,
+    ] = 10.0,
     keys_dir: Annotated[
         Path | None,
         typer.Option("--keys-dir", envvar="KUBEFUGU_TRAINER_KEYS_DIR", help="Directory with one key file per worker name."),
