@@ -55,7 +55,7 @@ $(VENV)/.runtime: $(VENV)/.torch $(PYPROJECTS)
 $(VENV)/.development: $(VENV)/.runtime requirements-dev.txt
 	@echo "installing the trainer, the operator and the tools for development"
 	@$(PIP) install -q --no-build-isolation -c constraints.txt -r requirements-dev.txt \
-	  -e "services/trainer[evolution,grpo,tasks]" -e operators -e "services/router[triton]" -e "libs/core[redis]" -e "services/executor[redis]"
+	  -e "services/trainer[evolution,grpo,tasks,storage]" -e operators -e "services/router[triton]" -e "libs/core[redis]" -e "services/executor[redis]"
 	@# A real Triton server for tests. Its own Python API, which wants an older numpy, is not used: hence no dependencies.
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then $(PIP) install -q --no-deps "nvidia-pytriton==$(PYTRITON_VERSION)"; fi
 	@touch $@

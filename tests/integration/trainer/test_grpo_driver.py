@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
+import orjson
 import pytest
 from support.evaluators import RedisServer, evaluators, ready
 from support.evolution import TrainerProcess, wait_until
@@ -101,22 +103,31 @@ def collected(driver: TrainerProcess, port: int) -> tuple[trainer_pb2.Run, train
     return told, artifact
 
 
-def test_a_conductor_is_trained_stopped_in_between_and_collected(
-    tmp_path: Path, config: dict[str, Any], upstream: Upstream
-) -> None:
+def test_a_conductor_is_trained_on_two_nodes_and_collected(tmp_path: Path, config: dict[str, Any], upstream: Upstream) -> None:
+    """The first node is lost with its disk in the middle of GRPO: the prefix has what another one goes on from."""
+    config["storage"]["url"] = (tmp_path / "bucket").as_uri()
+    kept = tmp_path / "bucket" / "u-1" / "run"
     driver = start(tmp_path, config, free_port())
     wait_until(lambda: driver.returncode is not None or len(lines(tmp_path)) > 3, what="steps of GRPO")
     driver.signal(signal.SIGTERM)
     assert driver.wait() == 75, driver.output
+    before = lines(tmp_path)
+    asked_before = len(upstream.requests)
+    shutil.rmtree(tmp_path / "work")
     port = free_port()
     told, artifact = collected(start(tmp_path, config, port), port)
     assert (told.run_id, told.algorithm, told.step, told.total_steps) == ("u-1", "grpo", 6, 6)
     assert told.best_fitness >= told.mean_fitness
     assert told.cost_usd > 0
-    assert told.checkpoint_uri.endswith("checkpoints/grpo/checkpoint-6")
+    assert told.checkpoint_uri == f"{kept.as_uri()}/checkpoints/grpo/checkpoint-6"
+    for pattern in ("*/complete.json", "*/*.safetensors"):
+        found = {path.parent.name for path in (kept / "checkpoints" / "grpo").glob(pattern)}
+        assert found == {"checkpoint-4", "checkpoint-6"}
     assert hashlib.sha256(artifact.content).hexdigest() == artifact.sha256 == told.artifact_sha256
     report = json.loads(artifact.report_json)
     assert report == json.loads((tmp_path / "last-words").read_text())
+    assert report["artifact_uri"] == told.artifact_uri == (kept / "artifact.safetensors").as_uri()
+    assert (kept / "artifact.safetensors").read_bytes() == artifact.content
     assert (report["items"], report["baseline"]) == (4, 1.0)
     assert "Best single worker: alpha." in report["message"]
     assert report["gain"] == pytest.approx(report["score"] - report["baseline"])
@@ -124,8 +135,10 @@ def test_a_conductor_is_trained_stopped_in_between_and_collected(
 
     taken = lines(tmp_path)
     assert sorted({line["step"] for line in taken}) == [0, 1, 2, 3, 4, 5]
-    again = {line["step"]: line for line in taken}
-    assert all(line == again[line["step"]] for line in taken), "a step that is taken again draws and earns the same"
+    after = {line["step"]: line for line in taken}
+    assert all(line == after[line["step"]] for line in before), "a step that is taken again draws and earns the same"
+    fresh = {orjson.dumps(request.body) for request in upstream.requests[asked_before:]}
+    assert not fresh & {orjson.dumps(request.body) for request in upstream.requests[: asked_before // 2]}, "replies came along"
 
     trained = load_conductor(tmp_path / "work" / "run" / "artifact.safetensors")
     assert (trained.kind, trained.training["questions"], trained.training["held_out"]) == ("lora", 12, 4)

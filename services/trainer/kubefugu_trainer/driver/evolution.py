@@ -18,6 +18,7 @@ from kubefugu_trainer.driver.inputs import local_data, pool_table
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import broker_of
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.driver.storage import RunStore
 from kubefugu_trainer.evolution.assemble import Order, configuration, execute
 from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.run import Limits, Progress
@@ -29,8 +30,8 @@ _STATES = {
 }
 
 
-def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
-    """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
+def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> tuple[Path, Report]:
+    """See driver.main.Train."""
     settings = _settings(config)
     broker = broker_of(config)
     bundle = _bundle(config)
@@ -39,7 +40,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter)
     directory = config.storage.directory
     init = None
     if config.parameters.get("warmStart", True):
-        init = _warm_start(config, progress, reporter)
+        init = _warm_start(config, progress, reporter, store)
 
     def served(now: Progress) -> None:
         progress.update(
@@ -47,8 +48,9 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter)
             mean_fitness=now.mean_fitness,
             best_fitness=now.best_fitness,
             sigma=now.sigma,
-            checkpoint_uri=Path(now.checkpoint).as_uri(),
+            checkpoint_uri=store.uri(Path(now.checkpoint)),
         )
+        store.safe()
 
     order = Order(
         data=path, backbone=config.backbone.loadable, out=directory / "run", init=init, workers=table.workers,
@@ -85,12 +87,12 @@ def _bundle(config: DriverConfig) -> FactorRef | None:
     return FactorRef(uri=config.backbone.bundle_url, sha256=config.backbone.bundle_sha256)
 
 
-def _warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> Path:
+def _warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> Path:
     """A supervised head on the same data, in a folder of its own."""
     storage = config.storage.model_copy(update={"directory": config.storage.directory / "warm-start"})
     table = config.data.model_copy(update={"location": str(local_data(config))})
     warm = config.model_copy(update={"storage": storage, "parameters": {}, "data": table})
-    artifact, _ = supervised.train(warm, progress, reporter)
+    artifact, _ = supervised.train(warm, progress, reporter, store)
     return artifact
 
 

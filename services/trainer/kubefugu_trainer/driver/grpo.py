@@ -21,6 +21,7 @@ from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import DriverSettings, broker_of, keys_of_workers
 from kubefugu_trainer.driver.size import check_size
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.driver.storage import RunStore
 from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.grpo.checkpoints import newest
 from kubefugu_trainer.grpo.config import ConductorConfig
@@ -42,13 +43,13 @@ _STAGES = {
 _MEASURING = ("after", "single workers")
 
 
-def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
-    """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
+def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> tuple[Path, Report]:
+    """See driver.main.Train."""
     broker = broker_of(config)
     questions = local_data(config)
     pool = load_pool(config.pool)
     settings = configuration(config, questions, pool)
-    told = _Told(config, progress, settings)
+    told = _Told(config, progress, store)
     around = Surroundings(
         device=found_device(DriverSettings().device),
         broker=broker,
@@ -204,7 +205,8 @@ class _Sentences:
 class _Told:
     """Takes the run's metrics and safe points over into the served progress."""
 
-    def __init__(self, config: DriverConfig, progress: RunProgress, settings: ConductorConfig) -> None:
+    def __init__(self, config: DriverConfig, progress: RunProgress, store: RunStore) -> None:
+        self._store = store
         self._folder = config.storage.directory / "run" / "checkpoints"
         self._progress = progress
         self._best = 0.0
@@ -222,4 +224,5 @@ class _Told:
         """There is something new to go on from."""
         found = newest(self._folder)
         if found is not None:
-            self._progress.update(checkpoint_uri=found.as_uri())
+            self._progress.update(checkpoint_uri=self._store.uri(found))
+        self._store.safe()

@@ -24,6 +24,7 @@ from kubefugu_trainer.driver.config import DriverConfig, read_config
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.service import TrainerServicer
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.driver.storage import RunStore
 from kubefugu_trainer.runs.progress import LineReporter
 
 EXIT_OK, EXIT_FAILED, EXIT_INVALID, EXIT_STOPPED = 0, 1, 65, 75
@@ -32,7 +33,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """The volume is to blame: the next attempt may find it larger or well, so the run must not end."""
 _log = structlog.get_logger()
 
-Train = Callable[[DriverConfig, RunProgress, ServedReporter], tuple[Path, Report]]
+Train = Callable[[DriverConfig, RunProgress, ServedReporter, RunStore], tuple[Path, Report]]
+"""Trains and measures; the artifact's path and the report. Continues where an earlier attempt ended."""
 
 
 def algorithm(name: str) -> Train:
@@ -76,10 +78,8 @@ async def drive(config_file: Path, *, listen: str, hold_s: float, termination_lo
 async def _train(
     config: DriverConfig, progress: RunProgress, servicer: TrainerServicer, *, hold_s: float, termination_log: Path | None
 ) -> int:
-    reporter = ServedReporter(progress, LineReporter())
     try:
-        train = algorithm(config.algorithm)
-        artifact, report = await asyncio.to_thread(train, config, progress, reporter)
+        artifact, report = await asyncio.to_thread(_run, config, progress)
     except _INVALID as error:
         return _failed(error, progress, termination_log, EXIT_FAILED if _volume_failed(error) else EXIT_INVALID)
     except Exception as error:
@@ -92,6 +92,15 @@ async def _train(
             async with asyncio.timeout(hold_s):
                 await servicer.released.wait()
     return EXIT_OK
+
+
+def _run(config: DriverConfig, progress: RunProgress) -> tuple[Path, Report]:
+    train = algorithm(config.algorithm)
+    store = RunStore(config)
+    store.fetch()
+    artifact, report = train(config, progress, ServedReporter(progress, LineReporter(), on_stage=store.safe), store)
+    store.keep()
+    return artifact, report.model_copy(update={"artifact_uri": store.uri(artifact)})
 
 
 def _volume_failed(error: BaseException) -> bool:

@@ -52,9 +52,11 @@ class RunProgress:
 class ServedReporter:
     """Reporter that also keeps the served progress up to date."""
 
-    def __init__(self, progress: RunProgress, inner: Reporter) -> None:
+    def __init__(self, progress: RunProgress, inner: Reporter, *, on_stage: Callable[[], None] = lambda: None) -> None:
+        """`on_stage`: called when a stage is over."""
         self._progress = progress
         self._inner = inner
+        self._on_stage = on_stage
 
     def start(self, stage: str, *, total: int, done: int = 0) -> None:
         """See Reporter."""
@@ -77,3 +79,4 @@ class ServedReporter:
     def finish(self) -> None:
         """See Reporter."""
         self._inner.finish()
+        self._on_stage()

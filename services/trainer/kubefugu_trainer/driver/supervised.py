@@ -14,6 +14,7 @@ from kubefugu_trainer.driver.config import DriverConfig
 from kubefugu_trainer.driver.inputs import local_data, pool_table
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.driver.storage import RunStore
 from kubefugu_trainer.evaluation import metrics
 from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.features.extract import FeatureSource
@@ -23,8 +24,8 @@ from kubefugu_trainer.supervised.config import TAUS, SupervisedConfig
 from kubefugu_trainer.supervised.run import SupervisedRun, training_rows
 
 
-def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter) -> tuple[Path, Report]:
-    """Train and measure; the artifact's path and the report. Continues where an earlier attempt ended."""
+def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> tuple[Path, Report]:
+    """See driver.main.Train."""
     table_path = local_data(config)
     table = pool_table(config, table_path)
     training_rows(table)
@@ -39,7 +40,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter)
             "backbone_revision": source.backbone.info.revision,
         },
     )
-    progress.update(state=trainer_pb2.RUN_STATE_RUNNING, checkpoint_uri=(config.storage.directory / "run").as_uri())
+    progress.update(state=trainer_pb2.RUN_STATE_RUNNING, checkpoint_uri=store.uri(config.storage.directory / "run"))
     try:
         artifact = SupervisedRun(settings, table, source=source, run=run, reporter=reporter).execute()
     finally:
