@@ -50,17 +50,23 @@ class SepCmaEs(ApiModel):
     fitness: Literal["Table", "Episodes"] = Field(default="Table", json_schema_extra=_fixed("algorithm.sepCmaEs.fitness"))
     """Table: measured outcomes of the data; Episodes: multi-turn episodes run against the pool's live workers."""
     max_turns: int = Field(default=5, ge=1, le=20, json_schema_extra=_fixed("algorithm.sepCmaEs.maxTurns"))
-    """Turns of an episode."""
+    """Episodes: most turns."""
+    questions: int = Field(default=0, ge=0, le=1_000_000, json_schema_extra=_fixed("algorithm.sepCmaEs.questions"))
+    """Episodes: training questions; 0: all of the data that are not held out."""
+    held_out: int = Field(default=0, ge=0, le=100_000, json_schema_extra=_fixed("algorithm.sepCmaEs.heldOut"))
+    """Episodes: held-out questions, that the gain is measured on; 0: a fifth of the data. None is trained on."""
+    answer_tokens: int = Field(default=0, ge=0, le=131_072, json_schema_extra=_fixed("algorithm.sepCmaEs.answerTokens"))
+    """Episodes: longest reply of a worker; 0: 64 tokens."""
     entropy_bonus: DecimalString = Field(default="0.15", json_schema_extra=_fixed("algorithm.sepCmaEs.entropyBonus"))
     """Weight of the entropy of worker choice in the fitness."""
     turn_bonus: DecimalString = Field(default="0.10", json_schema_extra=_fixed("algorithm.sepCmaEs.turnBonus"))
-    """Weight of the turn term in the fitness."""
+    """Episodes: weight of the turn term, the share of turns that were left unused, in the fitness."""
     cost_weight: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.sepCmaEs.costWeight"))
     """Weight of the mean cost in the fitness."""
     train_offsets: bool = Field(default=False, json_schema_extra=_fixed("algorithm.sepCmaEs.trainOffsets"))
     """True: spectral (SVF) offsets are part of the search."""
     warm_start: bool = Field(default=True, json_schema_extra=_fixed("algorithm.sepCmaEs.warmStart"))
-    """True: a supervised warm start on the same data gives the initial mean."""
+    """True: a supervised warm start on the same data gives the initial mean; Episodes: on answers that are measured first."""
 
 
 class Grpo(ApiModel):
@@ -189,9 +195,10 @@ class ClaimPath(ApiModel):
 class Data(ApiModel):
     """What is learned from.
 
-    supervised and sepCmaEs take an outcome table (parquet or JSON lines): prompt or messages, group, split, score:<worker>,
-    optional cost and tokens. grpo takes questions (JSON lines): prompt, answer, optional kind (numeric, contains, exact,
-    choice, code) and field, the name of the worker (or of several, joined by +) that it is meant for.
+    supervised and sepCmaEs (fitness Table) take an outcome table (parquet or JSON lines): prompt or messages, group, split,
+    score:<worker>, optional cost and tokens. grpo and fitness Episodes take questions (JSON lines): prompt, answer, optional
+    kind (numeric, contains, exact, choice, code, parts) and field, the name of the worker (or of several, joined by +) that it
+    is meant for.
     """
 
     config_map: ConfigMapKey | None = None

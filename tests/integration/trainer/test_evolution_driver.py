@@ -113,7 +113,6 @@ def test_a_stopped_driver_goes_on(tmp_path: Path, config: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"parameters": {"fitness": "Episodes"}}, "live episodes"),
         ({"parameters": {"trainOffsets": True}}, "bundleUrl"),
         ({"evaluators": True}, "KUBEFUGU_TRAINER_BROKER"),
         ({"data": {"sha256": "0" * 64}}, "checksum"),

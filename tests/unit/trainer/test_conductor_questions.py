@@ -110,8 +110,8 @@ def test_how_a_file_is_shared_out(there: int, training: int, held_out: int, foun
     [
         (5, 0, 0, 1, "data has 5 different questions; 4 for training and 2 held-out ones need 6"),
         (100, 90, 20, 1, "90 for training and 20 held-out ones need 110"),
-        (100, 3, 0, 1, "questions is 3; one step alone asks 4"),
-        (100, 10, 0, 16, "questions is 10; one step alone asks 16"),
+        (100, 3, 0, 1, "questions is 3; at least 4 are needed"),
+        (100, 10, 0, 16, "questions is 10; at least 16 are needed"),
         (20, 0, 0, 20, "20 for training and 4 held-out ones need 24"),
     ],
 )

@@ -137,11 +137,20 @@ def test_question_files_with_code_and_tools(tmp_path: Path) -> None:
             "task_id": "HumanEval/0",
         },
         {"prompt": "Call f.", "kind": "tools", "tools": [tool], "answer": {"name": "f", "arguments": {"x": 1}}},
+        {
+            "prompt": "Name the capital of Peru. What is 2 + 3?",
+            "kind": "parts",
+            "parts": [
+                {"prompt": "Name the capital of Peru.", "answer": "Lima", "kind": "contains"},
+                {"prompt": "What is 2 + 3?", "answer": "5"},
+            ],
+        },
     ]
     path.write_text("\n".join(json.dumps(line) for line in lines))
-    add, one, call = read_questions(path)
+    add, one, call, both = read_questions(path)
     assert add.score("def add(a, b): return a + b") == 1
     assert one.score("    return 1") == 1
     assert one.score("    return 2") == 0
     assert call.score('{"name": "f", "arguments": {"x": 1}}') == 1
     assert json.loads(call.tools) == [tool]
+    assert [both.score(reply) for reply in ("Lima. 5.", "Lima.", "It is 5.")] == [1, 0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ _STATES = {
 
 def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> tuple[Path, Report]:
     """See driver.main.Train."""
-    settings = _settings(config)
+    if config.parameters.get("fitness", "Table") == "Episodes":
+        from kubefugu_trainer.driver import episodes
+
+        return episodes.train(config, progress, reporter, store)
+    settings = settings_of(config)
     broker = broker_of(config)
     bundle = _bundle(config)
     path = local_data(config)
@@ -40,9 +45,20 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
     directory = config.storage.directory
     init = None
     if config.parameters.get("warmStart", True):
-        init = _warm_start(config, progress, reporter, store)
+        init = warm_start(config, progress, reporter, store)
+    order = Order(
+        data=path, backbone=config.backbone.loadable, out=directory / "run", init=init, workers=table.workers,
+        input_format="auto" if init else config.input_format, broker=broker, bundle=bundle, confidence=config.level,
+    )  # fmt: skip
+    limits = Limits(threading.Event(), max_seconds=config.budget.max_seconds)
+    artifact = execute(settings, order, reporter=reporter, limits=limits, table=table, on_progress=served(progress, store))
+    return artifact, _report(config, artifact)
 
-    def served(now: Progress) -> None:
+
+def served(progress: RunProgress, store: RunStore) -> Callable[[Progress], None]:
+    """Takes the search's progress over into the served one; a generation's end is a safe point."""
+
+    def update(now: Progress) -> None:
         progress.update(
             state=_STATES[now.state],
             mean_fitness=now.mean_fitness,
@@ -52,19 +68,12 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
         )
         store.safe()
 
-    order = Order(
-        data=path, backbone=config.backbone.loadable, out=directory / "run", init=init, workers=table.workers,
-        input_format="auto" if init else config.input_format, broker=broker, bundle=bundle, confidence=config.level,
-    )  # fmt: skip
-    limits = Limits(threading.Event(), max_seconds=config.budget.max_seconds)
-    artifact = execute(settings, order, reporter=reporter, limits=limits, table=table, on_progress=served)
-    return artifact, _report(config, artifact)
+    return update
 
 
-def _settings(config: DriverConfig) -> EvolutionConfig:
+def settings_of(config: DriverConfig) -> EvolutionConfig:
+    """The search's parameters. Raises DataError that names the field."""
     told = config.parameters
-    if told.get("fitness", "Table") != "Table":
-        raise DataError("This driver searches on measured outcomes (fitness: Table), not on live episodes.", field="fitness")
     return configuration(
         generations=int(told.get("iterations", 60)),
         population=int(told.get("populationSize", 0)) or None,
@@ -87,8 +96,8 @@ def _bundle(config: DriverConfig) -> FactorRef | None:
     return FactorRef(uri=config.backbone.bundle_url, sha256=config.backbone.bundle_sha256)
 
 
-def _warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> Path:
-    """A supervised head on the same data, in a folder of its own."""
+def warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> Path:
+    """A supervised head on the same table, in a folder of its own."""
     storage = config.storage.model_copy(update={"directory": config.storage.directory / "warm-start"})
     table = config.data.model_copy(update={"location": str(local_data(config))})
     warm = config.model_copy(update={"storage": storage, "parameters": {}, "data": table})

@@ -32,7 +32,7 @@ def split_counts(there: int, *, training: int, held_out: int, at_least: int = _L
     least = max(at_least, _LEAST_TRAINING)
     wanted = training or max(least, there - tested)
     if wanted < least:
-        raise DataError(f"questions is {wanted}; one step alone asks {least} different ones.", field="questions")
+        raise DataError(f"questions is {wanted}; at least {least} are needed.", field="questions")
     if there < wanted + tested:
         raise DataError(
             f"data has {there} different questions; {wanted} for training and {tested} held-out ones need {wanted + tested}.",
@@ -41,10 +41,10 @@ def split_counts(there: int, *, training: int, held_out: int, at_least: int = _L
     return Counts(wanted, tested)
 
 
-def counted(path: Path) -> int:
-    """Different questions of a file. Raises DataError for a file that is none, or that asks for more than an answer in text."""
+def counted(path: Path, *, plain: bool = True) -> int:
+    """Different questions of a file. `plain`: none may have a system message or tools. Raises DataError."""
     for number, question in enumerate(read_questions(path), start=1):
-        if question.system or question.tools:
+        if plain and (question.system or question.tools):
             raise DataError(
                 f"{path.name}: question {number} has a system message or tools; a planner is asked questions alone.",
                 field="data",

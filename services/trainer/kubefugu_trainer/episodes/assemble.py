@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import load_pool
 from kubefugu_routing.policy import PolicyArtifact, load_artifact
@@ -42,6 +43,8 @@ class EpisodeOrder:
     broker: str | None = None
     threads: int = 0
     confidence: float = 0.95
+    keys: KeySource | None = None
+    """Keys of the workers; None: those that the pool's manifest names."""
 
 
 def episode_configuration(**values: Any) -> EpisodeConfig:
@@ -97,7 +100,7 @@ def execute(
             init_file,
         )  # fmt: skip
         use_threads(problem.threads)
-        fitness = EpisodeFitness(problem, engine=lambda: source.engine, stop=limits.stop)
+        fitness = EpisodeFitness(problem, engine=lambda: source.engine, stop=limits.stop, keys=order.keys)
         try:
             start, scale = starting_vector(config, run, fitness, init)
             prepared = PreparedEpisodes(problem, start, scale, init, init_sha256)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import ArtifactRefusedError, DataError
 from kubefugu_core.pool import Role
 from kubefugu_routing.formats import RouterFormat, encode
@@ -44,8 +45,13 @@ class EpisodeFitness:
         *,
         engine: Callable[[], Engine],
         stop: threading.Event | None = None,
+        keys: KeySource | None = None,
     ) -> None:
-        """`engine`: of the problem's backbone, called when a transcript is new. `stop`: ends an evaluation at once."""
+        """`engine`: of the problem's backbone, called when a transcript is new. `stop`: ends an evaluation at once.
+
+        `keys`: of the workers; None: those that the pool's manifest names.
+        """
+        self._keys = keys
         self.problem = problem
         self.set = problem.questions()
         self._stop = stop or threading.Event()
@@ -62,7 +68,7 @@ class EpisodeFitness:
         )
 
     async def _open(self) -> Player:
-        return Player(self.problem.worker_pool(), cache=self._cache)
+        return Player(self.problem.worker_pool(), cache=self._cache, keys=self._keys)
 
     def _tokens(self, transcript: Transcript, num_agents: int) -> list[int]:
         tokenizer = self._engine().backbone.tokenizer

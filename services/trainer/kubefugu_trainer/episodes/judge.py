@@ -45,6 +45,7 @@ class EpisodeJudge:
             "score_ci": found["score_ci"],
             "turns": found["turns"],
             "level": self._level,
+            "rewards": [episode.reward for episode in played["found"]],
         }
         for other in (name for name in policies if name != "found"):
             against = figures["against"][f"found - {other}"]

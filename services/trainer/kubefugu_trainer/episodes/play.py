@@ -20,6 +20,7 @@ from kubefugu_coordination.loop.router import Router
 from kubefugu_coordination.loop.runner import CoordinationLoop, EarlyVerifierError, LoopSettings
 from kubefugu_coordination.workers import RetryPolicy, WorkerSet, text_of
 from kubefugu_coordination.workers.cache import ReplyCache
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.chat import ChatRequest, parse_chat_request
 from kubefugu_core.errors import (
     DataError,
@@ -81,10 +82,12 @@ class Rules:
 class Player:
     """Plays episodes on a pool. Belongs to one event loop."""
 
-    def __init__(self, pool: WorkerPool, *, cache: ReplyCache | None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, pool: WorkerPool, *, cache: ReplyCache | None, clock: Clock | None = None, keys: KeySource | None = None
+    ) -> None:
         self._clock = clock or SystemClock()
         self._pool = pool
-        self._set = WorkerSet(pool, retry=PATIENT, cache=cache, clock=self._clock)
+        self._set = WorkerSet(pool, retry=PATIENT, cache=cache, clock=self._clock, keys=keys)
 
     async def play(
         self, question: Question, router: Router, rules: Rules, *, seed: int = 0, allow: Sequence[str] | None = None

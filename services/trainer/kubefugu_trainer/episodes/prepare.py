@@ -27,6 +27,7 @@ from kubefugu_trainer.evolution.config import EvolutionConfig
 from kubefugu_trainer.evolution.vector import Vector, feature_scale
 from kubefugu_trainer.runs.directory import RunDirectory
 from kubefugu_trainer.runs.files import replace_file
+from kubefugu_trainer.tasks.sets import question_files
 
 _PROBLEM, _START, _INIT = "snapshot/problem.json", "snapshot/start.npz", "snapshot/init.safetensors"
 
@@ -99,6 +100,7 @@ def problem_of(
             )
     if not any(row.name in trained for row in rows):
         raise ArtifactRefusedError("The artifact has no row of a worker of the pool.", field="init")
+    files = question_files(episodes.tasks)
     return EpisodeProblem(
         episodes=episodes,
         pool=pool.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -108,11 +110,12 @@ def problem_of(
         input_format=init.input_format.value,
         backbone=backbone,
         backbone_revision=info.revision,
-        questions_sha256=questions_of(episodes).sha256,
+        questions_sha256=questions_of(episodes, files=files).sha256,
         replies=str(replies.absolute()),
         entropy_weight=config.entropy_weight,
         cost_weight=config.cost_weight,
         threads=threads,
+        files=files,
     )
 
 

@@ -1,12 +1,12 @@
 """Everything that an episode's fitness depends on, as one document: frozen into the run directory, sent to evaluators.
 
-The questions are drawn again from the task sets wherever they are needed and checked against their checksum.
+The questions are drawn again from the task sets, files by value, wherever they are needed and checked against their checksum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class EpisodeProblem:
     entropy_weight: float
     cost_weight: float
     threads: int
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts of the question files among the task sets: evaluators can't read the driver's disk."""
 
     @property
     def layout(self) -> VectorLayout:
@@ -66,8 +68,8 @@ class EpisodeProblem:
         return WorkerPool.model_validate(dict(self.pool))
 
     def questions(self) -> EpisodeSet:
-        """The questions. Raises DataError where this machine draws others (another version, another question file)."""
-        found = questions_of(self.episodes)
+        """The questions. Raises DataError where this machine draws others (another version)."""
+        found = questions_of(self.episodes, files=self.files)
         if found.sha256 != self.questions_sha256:
             raise DataError("The task sets give other questions here than where the run was begun.", field="tasks")
         return found
@@ -90,6 +92,7 @@ class EpisodeProblem:
                 "entropy_weight": self.entropy_weight,
                 "cost_weight": self.cost_weight,
                 "threads": self.threads,
+                "files": dict(self.files),
             },
             option=orjson.OPT_SORT_KEYS,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +41,14 @@ class EpisodeSet:
         return hashlib.sha256(told.encode()).hexdigest()
 
 
-def questions_of(config: EpisodeConfig) -> EpisodeSet:
-    """The questions, the same for the same configuration. Training questions never use the templates kept for testing."""
-    train = build(config.tasks, n=config.train, seed=config.task_seed, split="train")
+def questions_of(config: EpisodeConfig, *, files: Mapping[str, str] | None = None) -> EpisodeSet:
+    """The questions, the same for the same configuration. Training questions never use the templates kept for testing.
+
+    `files`: see `sets.build`.
+    """
+    train = build(config.tasks, n=config.train, seed=config.task_seed, split="train", files=files)
     seen = {row.question.text for row in train}
-    drawn = build(config.tasks, n=config.held_out + config.train, seed=config.task_seed + 1, split="test")
+    drawn = build(config.tasks, n=config.held_out + config.train, seed=config.task_seed + 1, split="test", files=files)
     fresh = [row for row in drawn if row.question.text not in seen]
     if len(fresh) < config.held_out:
         raise DataError(

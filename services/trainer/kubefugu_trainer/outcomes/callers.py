@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from kubefugu_coordination.workers import Deadline, ReplyCache, RetryPolicy, SystemClock, WorkerSet
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.pool import WorkerPool, WorkerSpec
 from kubefugu_trainer.outcomes.collect import Reply
 from kubefugu_trainer.tasks.question import Question
@@ -21,10 +22,18 @@ _CHARS_PER_TOKEN = 2
 class PoolCaller:
     """Asks the workers of a pool."""
 
-    def __init__(self, pool: WorkerPool, *, max_tokens: int, temperature: float, cache: ReplyCache | None = None) -> None:
-        """`cache`: replies that episodes have asked for too; used at temperature 0 alone."""
+    def __init__(
+        self,
+        pool: WorkerPool,
+        *,
+        max_tokens: int,
+        temperature: float,
+        cache: ReplyCache | None = None,
+        keys: KeySource | None = None,
+    ) -> None:
+        """`cache`: replies that episodes have asked for too; used at temperature 0 alone. `keys`: see WorkerSet."""
         self._pool = {spec.name: spec for spec in pool.spec.workers}
-        self._workers = WorkerSet(pool, retry=PATIENT, cache=cache if temperature == 0 else None)
+        self._workers = WorkerSet(pool, retry=PATIENT, cache=cache if temperature == 0 else None, keys=keys)
         self._max_tokens = max_tokens
         self._temperature = temperature
         self._clock = SystemClock()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kubefugu_coordination.workers.endpoint import KeySource
 from kubefugu_core.errors import BudgetExceededError, DataError, UnavailableError
 from kubefugu_core.pool import WorkerPool
 from kubefugu_trainer.outcomes.assemble import assemble
@@ -35,24 +36,34 @@ class Plan:
     max_cost_usd: float | None = None
 
 
-async def measure(pool: WorkerPool, plan: Plan, *, out: Path, reporter: Reporter, replies: Path | None = None) -> str:
+async def measure(
+    pool: WorkerPool,
+    plan: Plan,
+    *,
+    out: Path,
+    reporter: Reporter,
+    replies: Path | None = None,
+    rows: list[SplitQuestion] | None = None,
+    keys: KeySource | None = None,
+) -> str:
     """Measure and write; returns a sentence. Complete rows are written even where some answers are missing.
 
-    `replies`: the reply cache of episodes on the same pool, read and filled at temperature 0.
+    `replies`: the reply cache of episodes on the same pool, read and filled at temperature 0. `rows`: the questions, where they
+    are not to be drawn as the plan says. `keys`: of the workers; None: those that the pool's manifest names.
 
     Raises DataError, UnavailableError (answers missing) or BudgetExceededError (cost cap) with what to do next.
     """
     if out.suffix not in (".parquet", *JSON_ENDINGS):
         raise DataError(f"{out}: an outcome table ends in .parquet or .jsonl", field="out")
     workers = _workers(pool, plan)
-    rows = build(plan.tasks, n=plan.n, seed=plan.seed, split=plan.split)
+    rows = rows or build(plan.tasks, n=plan.n, seed=plan.seed, split=plan.split)
     models = {spec.name: spec.model for spec in pool.spec.workers if spec.name in workers}
     frozen = {name: value for name, value in asdict(plan).items() if name not in ("max_cost_usd", "workers")}
     journal = Journal(
         out.with_name(out.name + ".journal.jsonl"), config={**frozen, "pool": pool.metadata.name, "models": models}
     )
     cache = DiskReplyCache(replies) if replies is not None else None
-    caller = PoolCaller(pool, max_tokens=plan.max_tokens, temperature=plan.temperature, cache=cache)
+    caller = PoolCaller(pool, max_tokens=plan.max_tokens, temperature=plan.temperature, cache=cache, keys=keys)
     try:
         config = CollectConfig(repeats=plan.repeats, seed=plan.seed, max_cost_usd=plan.max_cost_usd)
         collector = Collector(caller, journal, config=config, limits=caller.limits(workers), reporter=reporter)

@@ -44,7 +44,7 @@ def solver_of(raw: bytes, *, device: str, keys: KeySource | None = None) -> Solv
     from kubefugu_trainer.queue.candidates import CandidateSolver
 
     episodes = EpisodeProblem.from_bytes(raw)
-    return CandidateSolver(EpisodeFitness(episodes, engine=cache(lambda: load_engine(episodes, device=device))))
+    return CandidateSolver(EpisodeFitness(episodes, engine=cache(lambda: load_engine(episodes, device=device)), keys=keys))
 
 
 def _format(raw: bytes) -> object:

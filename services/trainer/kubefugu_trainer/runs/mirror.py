@@ -24,6 +24,15 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What a store that can't be used raises; s3's client has errors of its own, missing credentials for one."""
+    try:
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+    except ImportError:
+        return (OSError,)
+    return (OSError, BotoCoreError)
+
+
 def _place(name: str) -> tuple[int, str]:
     """Where a file goes in the order of sending; a file that names others comes late, whatever folder it is in."""
     last = name.rsplit("/", 1)[-1]
@@ -62,7 +71,7 @@ class Mirror:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     self._files.get_file(remote, str(target))
                     self._known[local] = self._stamp(local)
-        except OSError as error:
+        except _failures() as error:
             raise UnavailableError(f"{self.url}: {error}", field=self._field) from error
         return self.path
 
@@ -80,7 +89,7 @@ class Mirror:
             for name in gone:
                 self._files.rm_file(f"{self._root}/{name}")
                 del self._known[name]
-        except OSError as error:
+        except _failures() as error:
             raise UnavailableError(f"{self.url}: {error}", field=self._field) from error
 
     def _exists(self) -> bool:

@@ -39,7 +39,7 @@ from kubefugu_trainer.supervised.search import Choice, Rows, choose, choose_mix,
 from kubefugu_trainer.supervised.targets import rewards
 
 FloatArray = NDArray[np.float64]
-_FEWEST_ROWS = 20
+FEWEST_ROWS = 20
 _WORDINGS = ("whitespace", "typos", "whitespace", "paraphrase")
 """Kinds of disturbed wording, in turn."""
 
@@ -256,6 +256,6 @@ def training_rows(table: OutcomeTable) -> OutcomeTable:
     if len(table.workers) < 2:
         raise DataError(f"{table.source}: a router needs at least two workers, the table has {len(table.workers)}")
     rows = np.sort(np.concatenate([table.rows("train"), table.rows("valid")]))
-    if len(rows) < _FEWEST_ROWS:
-        raise DataError(f"{table.source}: column 'split': {len(rows)} training rows are too few, {_FEWEST_ROWS} are needed")
+    if len(rows) < FEWEST_ROWS:
+        raise DataError(f"{table.source}: column 'split': {len(rows)} training rows are too few, {FEWEST_ROWS} are needed")
     return table.take(rows)

@@ -3,7 +3,8 @@
 Each line: `prompt` (or `question`), `answer`, optional `field` and `system`, and `kind`: numeric (default where the answer ends
 in `#### number` or is a number), choice (with `options`), exact (the whole reply), contains, code (with `tests`, optional
 `prelude`; HumanEval's own lines, with `entry_point`, are read too), tools (with `tools`, OpenAI's function definitions;
-`answer` is the call or a list of calls, each `{"name", "arguments"}`).
+`answer` is the call or a list of calls, each `{"name", "arguments"}`), parts (instead of `answer`, `parts`: a list of such
+records, each with the `prompt` that is part of the whole one; every part must be right).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kubefugu_trainer.tasks.numbers import numbers_in, parse_number
 from kubefugu_trainer.tasks.question import Phrasing, Question
 from kubefugu_trainer.tasks.verifiers import Choice, Contains, Numeric, Verifier, answer_part, fold
 from kubefugu_trainer.tasks.verify_code import CodeTests
+from kubefugu_trainer.tasks.verify_parts import Part, Parts
 from kubefugu_trainer.tasks.verify_tools import ToolCalls
 
 
@@ -83,6 +85,11 @@ def _verifier(record: Mapping[str, Any], prompt: str) -> Verifier:
     if kind == "tools":
         calls = record["answer"] if isinstance(record["answer"], list) else [record["answer"]]
         return ToolCalls(calls=tuple((str(call["name"]), json.dumps(call["arguments"])) for call in calls))
+    if kind == "parts":
+        told = [Part(prompt=str(part["prompt"]), verifier=_verifier(part, str(part["prompt"]))) for part in record["parts"]]
+        if not told:
+            raise ValueError("parts is empty")
+        return Parts(parts=tuple(told))
     answer = str(record["answer"])
     final = answer.rsplit("####", 1)[-1].strip()
     if kind is None:
