@@ -29,7 +29,7 @@ class Supervised(ApiModel):
     max_epochs: int = Field(default=40, ge=1, le=100_000, json_schema_extra=_fixed("algorithm.supervised.maxEpochs"))
     """Upper bound of epochs; training stops earlier when the validation loss does not fall any more."""
     train_offsets: bool = Field(default=False, json_schema_extra=_fixed("algorithm.supervised.trainOffsets"))
-    """True: spectral (SVF) offsets of the adapted layer are trained too; refused by drivers that can't."""
+    """True: spectral (SVF) offsets of the adapted layer are trained too, and kept where they gain; needs backbone.bundleUrl."""
     cost_weight: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.supervised.costWeight"))
     """Weight of a worker's cost in its target score; 0: quality alone."""
 
@@ -64,7 +64,7 @@ class SepCmaEs(ApiModel):
     cost_weight: DecimalString = Field(default="0", json_schema_extra=_fixed("algorithm.sepCmaEs.costWeight"))
     """Weight of the mean cost in the fitness."""
     train_offsets: bool = Field(default=False, json_schema_extra=_fixed("algorithm.sepCmaEs.trainOffsets"))
-    """True: spectral (SVF) offsets are part of the search."""
+    """True: spectral (SVF) offsets are part of the search; needs backbone.bundleUrl, and the fitness Table."""
     warm_start: bool = Field(default=True, json_schema_extra=_fixed("algorithm.sepCmaEs.warmStart"))
     """True: a supervised warm start on the same data gives the initial mean; Episodes: on answers that are measured first."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,17 +11,30 @@ import pytest
 import torch
 from support.backbones import make_tiny
 
+from kubefugu_core.errors import DataError
 from kubefugu_routing.backbone import load_backbone
 from kubefugu_routing.engine import Engine
 from kubefugu_routing.formats import RouterFormat, encode
 from kubefugu_routing.policy import load_artifact
+from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_routing.svf import LAYER_BLOCKS, SvfOffsets, TieMode, layout_of
 from kubefugu_routing.svf.bundles import find_bundle
-from kubefugu_routing.svf.factors import make_bundle
+from kubefugu_routing.svf.factors import make_bundle, save_bundle
 from kubefugu_trainer.commands.supervised import supervised
+from kubefugu_trainer.driver.config import DriverConfig
+from kubefugu_trainer.driver.inputs import factors_of
+from kubefugu_trainer.driver.state import RunProgress, ServedReporter
+from kubefugu_trainer.driver.storage import RunStore
+from kubefugu_trainer.driver.supervised import measure
+from kubefugu_trainer.driver.supervised import train as train_in_cluster
+from kubefugu_trainer.features.extract import FeatureSource
+from kubefugu_trainer.outcomes.reader import read_table
+from kubefugu_trainer.runs.directory import RunDirectory
+from kubefugu_trainer.runs.progress import SilentReporter
 from kubefugu_trainer.supervised.basis import fit_basis
-from kubefugu_trainer.supervised.config import SvfConfig
+from kubefugu_trainer.supervised.config import SupervisedConfig, SvfConfig
 from kubefugu_trainer.supervised.offsets import AdaptedLayer, Parts, Task, divergence, fit_offsets, logits_of
+from kubefugu_trainer.supervised.run import SupervisedRun
 from kubefugu_trainer.supervised.targets import targets
 
 LAYER, WORKERS, TAU = 2, 3, 0.2
@@ -135,8 +149,8 @@ def test_the_head_stays_alone_where_there_is_nothing_to_gain(engine: Engine) -> 
         np.testing.assert_array_equal(found.head, start)
 
 
-def write_table(path: Path, engine: Engine, rows: int) -> Path:
-    """Questions whose scores are read off the features with some offsets."""
+def write_table(path: Path, engine: Engine, rows: int, *, tests: int = 0) -> Path:
+    """Questions whose scores are read off the features with some offsets; the last `tests` are held out."""
     rng = np.random.default_rng(11)
     asked = [" ".join(str(n) for n in rng.integers(0, 99, size=4)) for _ in range(rows)]
     tokenizer = engine.backbone.tokenizer
@@ -146,9 +160,9 @@ def write_table(path: Path, engine: Engine, rows: int) -> Path:
     logits = readable(engine.features(ids, offsets(engine))) / TAU
     score = np.exp(logits - logits.max(axis=1, keepdims=True))
     with path.open("w") as file:
-        for text, values in zip(asked, score, strict=True):
+        for number, (text, values) in enumerate(zip(asked, score, strict=True)):
             scores = {f"score:w{i}": float(value) for i, value in enumerate(values)}
-            file.write(json.dumps({"prompt": text, "split": "train", **scores}) + "\n")
+            file.write(json.dumps({"prompt": text, "split": "test" if number >= rows - tests else "train", **scores}) + "\n")
     return path
 
 
@@ -189,3 +203,75 @@ def test_what_the_command_writes_is_what_it_measured(model: Path, engine: Engine
     assert plain.factors is None
     assert "svf" not in plain.training
     assert "svf" not in json.loads((tmp_path / "plain" / "config.json").read_text())
+
+
+def driver_config(folder: Path, model: Path, table: Path, bundle: Path) -> DriverConfig:
+    """A supervised run of a cluster that trains offsets in published factors."""
+    workers = "".join(f"  - {{name: w{i}, model: w{i}, url: 'http://127.0.0.1:9/v1'}}\n" for i in range(WORKERS))
+    head = "apiVersion: kubefugu.dev/v1alpha1\nkind: WorkerPool\nmetadata: {name: pool}\nspec:\n  workers:\n"
+    (folder / "pool.yaml").write_text(head + workers)
+    return DriverConfig.model_validate(
+        {
+            "run": {"uid": "u", "name": "n"}, "algorithm": "supervised", "inputFormat": "raw",
+            "parameters": {"trainOffsets": True}, "pool": str(folder / "pool.yaml"),
+            "backbone": {"ref": str(model), "bundleUrl": bundle.as_uri(), "bundleSha256": sha256(bundle)},
+            "data": {"location": str(table), "sha256": sha256(table)}, "storage": {"directory": str(folder / "work")},
+        }
+    )  # fmt: skip
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_run_in_a_cluster_trains_offsets_in_the_published_factors(model: Path, engine: Engine, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "table.jsonl", engine, 340, tests=40)
+    bundle = tmp_path / "factors.safetensors"
+    save_bundle(bundle, make_bundle(engine.backbone, layer=LAYER))
+    config = driver_config(tmp_path, model, table, bundle)
+    factors = factors_of(config)
+    settings = SupervisedConfig(
+        data=str(table),
+        backbone=str(model),
+        input_format="raw",
+        folds=3,
+        taus=(0.2,),
+        penalties=(0.003,),
+        epochs=5,
+        wording_rows=0,
+    )
+    source = FeatureSource(str(model), root=tmp_path / "features", reporter=SilentReporter(), threads=1)
+    run = RunDirectory(tmp_path / "run", config={})
+    read = read_table(table)
+    path = SupervisedRun(
+        settings, read, source=source, run=run, reporter=SilentReporter(), svf=SvfConfig(rows=300), factors=factors
+    ).execute()
+    run.close()
+    report = measure(config, path, read, source)
+    artifact = load_artifact(path)
+    assert artifact.has_offsets, report.message
+    assert artifact.factors == factors == FactorRef(uri=bundle.as_uri(), sha256=sha256(bundle))
+    assert report.message.endswith("The offsets are part of it.")
+    assert report.items == 40
+    rows = [json.loads(line) for line in table.read_text().splitlines()][300:]
+    scores = np.array([[row[f"score:w{i}"] for i in range(WORKERS)] for row in rows])
+    serving = Engine(load_backbone(str(model), threads=1))
+    ids = [
+        encode([("user", row["prompt"])], RouterFormat.RAW, serving.backbone.tokenizer, num_agents=3, max_tokens=512).token_ids
+        for row in rows
+    ]
+    variant = serving.variant(artifact.offsets, find_bundle(artifact.factors, allowed_prefixes=(bundle.as_uri(),)))
+    served = (serving.features_of(ids, variant) @ artifact.head.T).argmax(axis=1)
+    assert report.score == pytest.approx(scores[np.arange(40), served].mean())
+
+
+def test_a_run_in_a_cluster_that_names_no_published_factors_is_refused(model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.jsonl"
+    rows = [{"prompt": f"q{n}", "split": "train", **{f"score:w{i}": i == n % 3 for i in range(WORKERS)}} for n in range(30)]
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config = driver_config(tmp_path, model, table, table)
+    nothing = config.model_copy(update={"backbone": config.backbone.model_copy(update={"bundle_url": ""})})
+    progress = RunProgress(run_id="u", algorithm="supervised")
+    with pytest.raises(DataError, match="bundleUrl"):
+        train_in_cluster(nothing, progress, ServedReporter(progress, SilentReporter()), RunStore(nothing))

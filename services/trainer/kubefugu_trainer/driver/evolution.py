@@ -11,11 +11,9 @@ from typing import Any
 import orjson
 
 from kubefugu.trainer.v1 import trainer_pb2
-from kubefugu_core.errors import DataError
-from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_trainer.driver import supervised
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_data, pool_table
+from kubefugu_trainer.driver.inputs import factors_of, local_data, pool_table
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import broker_of
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
@@ -39,7 +37,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
         return episodes.train(config, progress, reporter, store)
     settings = settings_of(config)
     broker = broker_of(config)
-    bundle = _bundle(config)
+    bundle = factors_of(config)
     path = local_data(config)
     table = pool_table(config, path)
     directory = config.storage.directory
@@ -84,16 +82,6 @@ def settings_of(config: DriverConfig) -> EvolutionConfig:
         entropy_weight=float(told.get("entropyBonus", 0.15)),
         cost_weight=float(told.get("costWeight", 0)),
     )
-
-
-def _bundle(config: DriverConfig) -> FactorRef | None:
-    if not config.parameters.get("trainOffsets"):
-        return None
-    if not config.backbone.bundle_url or not config.backbone.bundle_sha256:
-        raise DataError(
-            "trainOffsets needs backbone.bundleUrl and bundleSha256: routers must find the same factors.", field="bundleUrl"
-        )
-    return FactorRef(uri=config.backbone.bundle_url, sha256=config.backbone.bundle_sha256)
 
 
 def warm_start(config: DriverConfig, progress: RunProgress, reporter: ServedReporter, store: RunStore) -> Path:

@@ -1,4 +1,4 @@
-"""Frozen inputs of a run: its data, checked against the checksum, and the pool that its workers belong to."""
+"""Frozen inputs of a run: its data, checked against the checksum, the pool that its workers belong to, published factors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import fsspec
 
 from kubefugu_core.errors import DataError, UnavailableError
 from kubefugu_core.pool import load_pool
+from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_trainer.driver.config import DriverConfig
 from kubefugu_trainer.outcomes.reader import read_table
 from kubefugu_trainer.outcomes.table import OutcomeTable
@@ -72,3 +73,14 @@ def pool_table(config: DriverConfig, path: Path) -> OutcomeTable:
                 f"The table measured worker {name} as {measured[name]!r}, the pool has {models[name]!r}.", field="workers"
             )
     return replace(table.select_workers(names), provenance={**table.provenance, "models": {n: models[n] for n in names}})
+
+
+def factors_of(config: DriverConfig) -> FactorRef | None:
+    """The published factors that offsets are trained in, where the run trains any. Raises DataError where it names none."""
+    if not config.parameters.get("trainOffsets"):
+        return None
+    if not config.backbone.bundle_url or not config.backbone.bundle_sha256:
+        raise DataError(
+            "trainOffsets needs backbone.bundleUrl and bundleSha256: routers must find the same factors.", field="bundleUrl"
+        )
+    return FactorRef(uri=config.backbone.bundle_url, sha256=config.backbone.bundle_sha256)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from kubefugu.trainer.v1 import trainer_pb2
-from kubefugu_core.errors import DataError
-from kubefugu_routing.policy import load_artifact
+from kubefugu_routing.policy import PolicyArtifact, load_artifact
+from kubefugu_routing.svf.bundles import find_bundle
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_data, pool_table
+from kubefugu_trainer.driver.inputs import factors_of, local_data, pool_table
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
 from kubefugu_trainer.driver.storage import RunStore
@@ -20,7 +20,7 @@ from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.features.extract import FeatureSource
 from kubefugu_trainer.outcomes.table import OutcomeTable
 from kubefugu_trainer.runs.directory import RunDirectory
-from kubefugu_trainer.supervised.config import TAUS, SupervisedConfig
+from kubefugu_trainer.supervised.config import TAUS, SupervisedConfig, SvfConfig
 from kubefugu_trainer.supervised.run import SupervisedRun, training_rows
 
 
@@ -29,7 +29,8 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
     table_path = local_data(config)
     table = pool_table(config, table_path)
     training_rows(table)
-    settings = _settings(config, table_path, table)
+    settings, factors = _settings(config, table_path, table), factors_of(config)
+    offsets = SvfConfig() if factors is not None else None
     source = FeatureSource(config.backbone.loadable, root=config.storage.directory / "features", reporter=reporter)
     run = RunDirectory(
         config.storage.directory / "run",
@@ -38,11 +39,14 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
             "algorithm": "supervised",
             "data_sha256": table.sha256,
             "backbone_revision": source.backbone.info.revision,
+            **({"svf": offsets.model_dump(mode="json"), "factors": factors.sha256} if offsets and factors else {}),
         },
     )
     progress.update(state=trainer_pb2.RUN_STATE_RUNNING, checkpoint_uri=store.uri(config.storage.directory / "run"))
     try:
-        artifact = SupervisedRun(settings, table, source=source, run=run, reporter=reporter).execute()
+        artifact = SupervisedRun(
+            settings, table, source=source, run=run, reporter=reporter, svf=offsets, factors=factors
+        ).execute()
     finally:
         run.close()
     progress.update(state=trainer_pb2.RUN_STATE_EVALUATING)
@@ -51,8 +55,6 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
 
 def _settings(config: DriverConfig, path: Path, table: OutcomeTable) -> SupervisedConfig:
     told = config.parameters
-    if told.get("trainOffsets"):
-        raise DataError("Supervised training of offsets is not offered; train them by evolution.", field="trainOffsets")
     temperature = told.get("temperature", "auto")
     return SupervisedConfig.model_validate(
         {
@@ -80,7 +82,12 @@ def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: Featu
     test = table.take(table.rows("test"))
     if not len(test):
         return Report(**common, message="The table has no rows of the split test: the gain is not measured.")
-    features = source.features(test.messages, artifact.input_format, num_agents=artifact.num_agents)
+    variant = None
+    if artifact.has_offsets and artifact.factors is not None:
+        prefixes = (artifact.factors.uri,) if artifact.factors.uri else ()
+        bundle = find_bundle(artifact.factors, beside=path, allowed_prefixes=prefixes)
+        variant = source.engine.variant(artifact.offsets, bundle)
+    features = source.features(test.messages, artifact.input_format, num_agents=artifact.num_agents, variant=variant)
     rows = [[row.name for row in artifact.workers].index(name) for name in table.workers]
     choices = np.asarray(features @ artifact.head[rows].T).argmax(axis=1)
     fit = training_rows(table)
@@ -90,7 +97,7 @@ def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: Featu
     low, high = bootstrap_interval(got - single, rng, level=config.level)
     return Report(
         **common,
-        message=f"Best single worker: {table.workers[best]}.",
+        message=f"Best single worker: {table.workers[best]}.{_of_offsets(config, artifact)}",
         score=float(got.mean()),
         baseline=float(single.mean()),
         gain=float((got - single).mean()),
@@ -98,3 +105,10 @@ def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: Featu
         gain_high=high,
         items=len(test),
     )
+
+
+def _of_offsets(config: DriverConfig, artifact: PolicyArtifact) -> str:
+    """What became of the offsets, where they were asked for."""
+    if not config.parameters.get("trainOffsets"):
+        return ""
+    return " The offsets are part of it." if artifact.has_offsets else " The offsets gained nothing and stay zero."

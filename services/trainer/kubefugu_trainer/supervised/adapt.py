@@ -19,7 +19,8 @@ from kubefugu_core.errors import DataError, InvalidRequestError
 from kubefugu_routing.formats import RouterFormat
 from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_routing.svf import LAYER_BLOCKS, SvfOffsets, TieMode, default_layer
-from kubefugu_routing.svf.factors import make_bundle
+from kubefugu_routing.svf.bundles import find_bundle
+from kubefugu_routing.svf.factors import FactorBundle, make_bundle
 from kubefugu_trainer.features.extract import FeatureSource
 from kubefugu_trainer.outcomes.table import OutcomeTable
 from kubefugu_trainer.runs.artifacts import keep_bundle
@@ -65,9 +66,18 @@ class OffsetsStage:
     """See the module."""
 
     def __init__(
-        self, config: SvfConfig, *, source: FeatureSource, run: RunDirectory, reporter: Reporter, rng: np.random.Generator
+        self,
+        config: SvfConfig,
+        *,
+        source: FeatureSource,
+        run: RunDirectory,
+        reporter: Reporter,
+        rng: np.random.Generator,
+        factors: FactorRef | None = None,
     ) -> None:
+        """`factors`: published ones, that the artifact will name; None: this machine's own, left beside the artifact."""
         self._config, self._source, self._run, self._reporter, self._rng = config, source, run, reporter, rng
+        self._factors = factors
         self._layer = default_layer(source.backbone.info)
         self.figures: dict[str, Any] = {}
         """What `execute` measured."""
@@ -85,11 +95,11 @@ class OffsetsStage:
             return None
         blocks = {name: arrays[name] for name in LAYER_BLOCKS}
         offsets = SvfOffsets(layer=self._layer, tie_mode=TieMode.AUTHOR, blocks=blocks)
-        return Adapted(arrays["head"], offsets, FactorRef(uri="", sha256=str(arrays["bundle"])))
+        return Adapted(arrays["head"], offsets, self._factors or FactorRef(uri="", sha256=str(arrays["bundle"])))
 
     def _fit(self, table: OutcomeTable, fmt: RouterFormat, problem: Problem, fitted: FoldHead) -> dict[str, NDArray[Any]]:
         rows, states = self._states(table, fmt, fitted.valid)
-        bundle = make_bundle(self._source.backbone, layer=self._layer)
+        bundle = self._bundle()
         layer = AdaptedLayer(self._source.engine, bundle, states)
         task = self._task(table.take(rows), rows, problem, fitted)
         self._reporter.start(f"{_NAME}, epochs", total=2 * self._config.epochs)
@@ -105,6 +115,15 @@ class OffsetsStage:
         if found.blocks:
             arrays["bundle"] = np.array(keep_bundle(self._run.path, bundle).stem)
         return arrays
+
+    def _bundle(self) -> FactorBundle:
+        """The factors that offsets are moved in. Raises ArtifactRefusedError where the published ones do not fit."""
+        if self._factors is None:
+            return make_bundle(self._source.backbone, layer=self._layer)
+        prefixes = (self._factors.uri,) if self._factors.uri else ()
+        bundle = find_bundle(self._factors, allowed_prefixes=prefixes)
+        bundle.check(self._source.backbone, LAYER_BLOCKS, layer=self._layer)
+        return bundle
 
     def _picked(self, count: int, valid: IntArray) -> IntArray:
         """Rows to be used, in random order: a share of those outside `valid`, the others from inside."""

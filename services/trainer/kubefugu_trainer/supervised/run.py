@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kubefugu_core.errors import DataError
 from kubefugu_routing.formats import RouterFormat
 from kubefugu_routing.policy import PolicyArtifact, WorkerRow
+from kubefugu_routing.policy.artifact import FactorRef
 from kubefugu_routing.svf.layout import default_layer
 from kubefugu_trainer.evaluation import noise
 from kubefugu_trainer.features.extract import FeatureSource
@@ -56,8 +57,10 @@ class SupervisedRun:
         run: RunDirectory,
         reporter: Reporter,
         svf: SvfConfig | None = None,
+        factors: FactorRef | None = None,
     ) -> None:
-        """`svf`: how offsets are moved after the head; None: the head alone is fitted."""
+        """`svf`: how offsets are moved after the head; None: the head alone is fitted. `factors`: see OffsetsStage."""
+        self._factors = factors
         self.config = config
         self._svf = svf
         self._table = training_rows(table)
@@ -83,7 +86,10 @@ class SupervisedRun:
         if self._svf is not None:
             alone = final_head(problem, squares[:1], kl[:1], direct[:1], choice)
             fold = FoldHead(alone, squares[0].valid, choice.mix, self.config.settings[choice.setting])
-            stage = OffsetsStage(self._svf, source=self._source, run=self.run, reporter=self.reporter, rng=self.rng("offsets"))
+            stage = OffsetsStage(
+                self._svf, source=self._source, run=self.run, reporter=self.reporter, rng=self.rng("offsets"),
+                factors=self._factors,
+            )  # fmt: skip
             adapted = stage.execute(self._table, fmt, problem, fold) or adapted
             metrics["offsets"] = stage.figures
         self.run.metrics.append({"event": "chosen", **metrics})
