@@ -44,4 +44,23 @@ spec:
     tolerations:
       - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
   publish: {policy: main}
+---
+# A Conductor by GRPO: its plans are executed by the pool's live workers. Suspended, as above.
+apiVersion: kubefugu.dev/v1alpha1
+kind: TrainingRun
+metadata:
+  name: planner
+spec:
+  suspend: true
+  poolRef: {name: default}
+  algorithm:
+    grpo: {adapter: LoRA, rank: 4, layers: 10, searchTries: 20, steps: 20, groupSize: 8, learningRate: "0.0001"}
+  backbone: {ref: /models/smollm2-135m-instruct/smollm2-135m-instruct.gguf}
+  data:
+    configMap: {name: questions, key: questions.jsonl}
+  storage: {size: 2Gi}
+  budget: {maxCostUsd: "5", maxSeconds: 3600}
+  publish:
+    policy: planners
+    gate: {minimumGain: "0.01", confidence: "0.95"}
 """
