@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
+from kubefugu_core.policy_sets import published
 from kubefugu_operators.api import GROUP, VERSION
-from kubefugu_operators.cluster.objects import MANAGER, Body, api_version
+from kubefugu_operators.cluster.objects import Body, api_version
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = published.MANAGED_BY
 COMPONENT = "app.kubernetes.io/component"
 POOL = f"{GROUP}/pool"
 WORKER = f"{GROUP}/worker"
 RUN = f"{GROUP}/run"
 RUN_UID = f"{GROUP}/run-uid"
-POLICY = f"{GROUP}/routing-policy"
+POLICY = published.POLICY
+POLICY_VERSION = published.POLICY_VERSION
 CONDUCTOR_POLICY = f"{GROUP}/conductor-policy"
 """Label of executors: the policy that their Conductor follows, as POLICY is that of their router."""
-POLICY_VERSION = f"{GROUP}/policy-version"
 QUEUE_NAME = "kueue.x-k8s.io/queue-name"
 
-OURS = f"{MANAGED_BY}={MANAGER}"
+OURS = f"{MANAGED_BY}={published.MANAGER}"
 """Label selector of every object that the operator makes."""
 
 _OWNER_LABELS = {"WorkerPool": POOL, "TrainingRun": RUN, "RoutingPolicy": POLICY}
-_MAX_LABEL = 63
-
-
-def shortened(text: str, limit: int = _MAX_LABEL) -> str:
-    """The text, cut and ended with a hash where it is longer than `limit` characters."""
-    if len(text) <= limit:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{text[: limit - 9].rstrip('-.')}-{digest}"
 
 
 def owner_label(kind: str) -> str:
@@ -55,7 +46,7 @@ def child(
         "namespace": meta["namespace"],
         "labels": {
             "app.kubernetes.io/name": "kubefugu",
-            MANAGED_BY: MANAGER,
+            MANAGED_BY: published.MANAGER,
             owner_label(owner["kind"]): meta["name"],
             **(labels or {}),
         },

@@ -72,3 +72,25 @@ def probe(
 
     client = policies.client(service_target(router, name, "router"), admin_token)
     policies.show_probe(policies.probe(client, version, question), json_output=json_output)
+
+
+@app.command()
+def publish(
+    artifact: Annotated[Path, typer.Argument(help="Artifact of a head or a Conductor: a file, or a run's folder.")],
+    policy: Annotated[str, typer.Option("--policy", help="RoutingPolicy that gets the version.")] = "main",
+    version: Annotated[str, typer.Option("--version", help="Its name; default: the artifact's name and checksum.")] = "",
+    url: Annotated[str, typer.Option("--url", help="Where the cluster fetches it, for one larger than 900 kB.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace; default: kubectl's own.")] = "",
+    context: Annotated[str, typer.Option("--context", help="Context of the kubeconfig.")] = "",
+    kubeconfig: Annotated[str, typer.Option("--kubeconfig", help="Kubeconfig; default: kubectl's own.")] = "",
+    print_only: Annotated[bool, typer.Option("--print", help="Print the manifest instead of creating it.")] = False,
+) -> None:
+    """Publish a version trained elsewhere to a RoutingPolicy in the cluster that kubectl talks to; its rollout begins."""
+    from kubefugu_cli import publishing
+
+    target = publishing.Target(policy=policy, namespace=namespace, context=context, kubeconfig=kubeconfig)
+    body = publishing.manifest(artifact, target, version=version, url=url)
+    if print_only:
+        publishing.print_manifest(body)
+    else:
+        publishing.publish(body, target)

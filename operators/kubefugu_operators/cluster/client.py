@@ -10,7 +10,8 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
-from kubefugu_operators.cluster.objects import MANAGER, ApiError, Body, Ref, api_version, collection_path
+from kubefugu_core.policy_sets.published import MANAGER
+from kubefugu_operators.cluster.objects import ApiError, Body, Ref, api_version, collection_path
 
 _PAGE = 500
 

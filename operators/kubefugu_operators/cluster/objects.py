@@ -10,9 +10,6 @@ from kubefugu_operators.api import GROUP, VERSION
 Body = dict[str, Any]
 """A Kubernetes object as JSON."""
 
-MANAGER = "kubefugu-operator"
-"""Field manager of everything that the operator applies."""
-
 _PLURALS = {
     "ConfigMap": ("v1", "configmaps"),
     "Secret": ("v1", "secrets"),

@@ -7,19 +7,14 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kubefugu_core.policy_sets import published
+from kubefugu_core.policy_sets.published import ARTIFACT_KEY, GAIN, POLICY_VERSION, SHA256, SOURCE, URL_KEY
 from kubefugu_operators.api import GROUP
 from kubefugu_operators.cluster.objects import Body
-from kubefugu_operators.names import POLICY, POLICY_VERSION, child, shortened
+from kubefugu_operators.names import child
 
-ARTIFACT_KEY = "artifact.safetensors"
-URL_KEY = "url"
-SHA256 = f"{GROUP}/sha256"
-SOURCE = f"{GROUP}/source"
-GAIN = f"{GROUP}/gain"
 REJECTED = f"{GROUP}/rejected"
 """Why a rollout gave the version up. Remove the annotation to let it be tried again."""
-MAX_ARTIFACT_BYTES = 900_000
-"""What fits into a ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +41,17 @@ class Version:
         return not self.corrupt
 
 
-def version_name(source: str, sha256: str) -> str:
-    """Name of a version made by a run: its name and the beginning of the checksum, the same however often it is published."""
-    return f"{shortened(source, 45)}-{sha256[:8]}"
-
-
-def config_map_name(policy: str, version: str) -> str:
-    """Name of a version's ConfigMap."""
-    return shortened(f"{policy}-{version}", 253)
-
-
 def config_map(
     policy: Body, *, version: str, sha256: str, artifact: str = "", url: str = "", source: str = "", gain: str = ""
 ) -> Body:
     """The ConfigMap of a version, owned by its policy."""
-    name = policy["metadata"]["name"]
-    annotations = {SHA256: sha256, SOURCE: source} | ({GAIN: gain} if gain else {})
-    labels = {POLICY: name, POLICY_VERSION: version}
-    body = child(policy, "ConfigMap", config_map_name(name, version), labels=labels, annotations=annotations)
-    content: Body = {"binaryData": {ARTIFACT_KEY: artifact}} if artifact else {"data": {URL_KEY: url}}
-    return {**body, "immutable": True, **content}
+    meta = policy["metadata"]
+    body = published.config_map(
+        policy=meta["name"], namespace=meta["namespace"], version=version, sha256=sha256, artifact=artifact, url=url,
+        source=source, gain=gain,
+    )  # fmt: skip
+    owners = child(policy, "ConfigMap", body["metadata"]["name"])["metadata"]["ownerReferences"]
+    return {**body, "metadata": {**body["metadata"], "ownerReferences": owners}}
 
 
 def parse(body: Body) -> Version:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from kubefugu_core.policy_sets import published
 from kubefugu_operators import pods
 from kubefugu_operators.cluster.objects import Body, Ref
 from kubefugu_operators.conditions import Finding, Truth, parse_timestamp
@@ -207,8 +208,8 @@ def _fault(content: bytes, sha256: str) -> str:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         return f"The artifact's checksum is {found[:12]}, the driver says {sha256[:12]}."
-    if len(content) > versions.MAX_ARTIFACT_BYTES:
-        return f"The artifact has {len(content)} bytes; {versions.MAX_ARTIFACT_BYTES} fit. Give spec.storage.url."
+    if len(content) > published.MAX_ARTIFACT_BYTES:
+        return f"The artifact has {len(content)} bytes; {published.MAX_ARTIFACT_BYTES} fit. Give spec.storage.url."
     return ""
 
 
@@ -260,7 +261,7 @@ def _version(observed: RunObserved, told: Report) -> tuple[Body, str]:
     stored = observed.child("ConfigMap", objects.artifact_name(run))
     content = ((stored or {}).get("binaryData") or {}).get(objects.ARTIFACT_KEY, "")
     sha256 = hashlib.sha256(base64.b64decode(content)).hexdigest() if content else told.artifact_sha256
-    name = versions.version_name(run, sha256)
+    name = published.version_name(run, sha256)
     body = versions.config_map(
         policy,
         version=name,

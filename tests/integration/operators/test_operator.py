@@ -6,14 +6,19 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import json
+import os
+import struct
+import sys
 import time
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from support.apiserver import ApiServer
+from support.apiserver import ApiServer, assets
 from support.manifests import routing_policy, training_run, worker_pool
 from support.played import models_endpoint, one_conductor, one_executor, pod, set_status, two_routers
 from support.ports import free_port
@@ -273,7 +278,9 @@ async def published(api: HttpApi, namespace: str, name: str) -> str:
     return name
 
 
-async def test_a_line_of_conductors_goes_through_canary(server: ApiServer, api: HttpApi, namespace: str) -> None:
+async def test_a_line_of_conductors_goes_through_canary(
+    server: ApiServer, api: HttpApi, namespace: str, tmp_path: Path
+) -> None:
     """Conductors follow a policy as routers do; the executor's counts of their versions end a canary step."""
     ref, counts = Ref("RoutingPolicy", namespace, "planners"), {"c1": 0, "c2": 0}
     rollout = {"steps": [{"percent": 50, "pauseSeconds": 0}], "abort": {"minimumRequests": 5}}
@@ -281,9 +288,17 @@ async def test_a_line_of_conductors_goes_through_canary(server: ApiServer, api: 
     body: Body = {**head, "metadata": {"name": "planners", "namespace": namespace}, "spec": {"rollout": rollout}}
 
     async def publish(version: str) -> None:
-        raw = version.encode()
-        digest, content = hashlib.sha256(raw).hexdigest(), base64.b64encode(raw).decode()
-        await api.create(versioning.config_map(policy, version=version, sha256=digest, artifact=content))
+        header = json.dumps({"__metadata__": {"format": "kubefugu-conductor/1", "version": version}}).encode()
+        file = tmp_path / f"{version}.safetensors"
+        file.write_bytes(struct.pack("<Q", len(header)) + header)
+        command = ["policy", "publish", str(file), "--policy=planners", f"--version={version}", f"--namespace={namespace}"]
+        done = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kubefugu_cli", *command, f"--kubeconfig={server.kubeconfig}",
+            env={**os.environ, "PATH": f"{assets()}:{os.environ['PATH']}"}, stdout=PIPE, stderr=STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(done.communicate(), 60)
+        assert done.returncode == 0, said.decode()
+        assert f"Published {version}" in said.decode()
 
     async def status() -> Any:
         return (await api.get(ref) or {}).get("status") or {}
@@ -293,7 +308,7 @@ async def test_a_line_of_conductors_goes_through_canary(server: ApiServer, api: 
         one_executor(api, namespace, EXECUTOR_PORT, counts),
         operating(server, namespace),
     ):
-        policy = await api.create(body)
+        await api.create(body)
         await publish("c1")
         served = await until(has(api, ref, "Ready", "True", "Serving"))
         assert (served["active"], served["routers"]) == ("c1", "1/1")
