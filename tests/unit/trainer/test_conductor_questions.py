@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -21,6 +22,7 @@ from kubefugu_trainer.grpo.metering import Meter, billed
 from kubefugu_trainer.grpo.rollouts import Rollout
 from kubefugu_trainer.grpo.single import best_single, single_text
 from kubefugu_trainer.runs.progress import SilentReporter
+from kubefugu_trainer.runs.replies import DiskReplyCache, writable
 
 WORKERS = tuple(OfferedWorker(name) for name in ("alpha", "beta", "gamma", "delta"))
 
@@ -229,3 +231,16 @@ def test_any_question_can_be_given_to_one_worker(tmp_path: Path, prompt: str) ->
     plan = read_plan(single_text(item, item.names[0]), workers=item.names, max_steps=5).plan
     assert plan is not None
     assert [(step.worker, step.subtask) for step in plan.steps] == [(item.names[0], prompt)]
+
+
+def test_whoever_cannot_write_to_the_runs_directory_keeps_replies_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert writable(tmp_path / "run" / "replies.sqlite") == tmp_path / "run" / "replies.sqlite"
+    (tmp_path / "file").touch()
+    found = [writable(tmp_path / "file" / name / "replies.sqlite") for name in ("one", "two")]
+    assert all(path.is_relative_to(tmp_path / "tmp") and path.name == "replies.sqlite" for path in found)
+    assert found[0] != found[1]
+    cache = DiskReplyCache(found[0])
+    cache.close()

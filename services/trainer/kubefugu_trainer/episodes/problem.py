@@ -19,6 +19,7 @@ from kubefugu_routing.policy import WorkerRow
 from kubefugu_trainer.episodes.config import EpisodeConfig
 from kubefugu_trainer.episodes.questions import EpisodeSet, questions_of
 from kubefugu_trainer.evolution.vector import VectorLayout
+from kubefugu_trainer.runs.replies import writable
 
 FORMAT = "kubefugu-episodes/1"
 
@@ -41,7 +42,8 @@ class EpisodeProblem:
     backbone_revision: str
     questions_sha256: str
     replies: str
-    """File that keeps replies and hidden states; evaluators of other machines have one of their own there."""
+    """File that keeps replies and hidden states; evaluators of other machines have one of their own, there or in their temporary
+    folder."""
     entropy_weight: float
     cost_weight: float
     threads: int
@@ -60,8 +62,8 @@ class EpisodeProblem:
 
     @property
     def replies_file(self) -> Path:
-        """`replies` as a path."""
-        return Path(self.replies)
+        """`replies` as a path that can be written to."""
+        return writable(Path(self.replies))
 
     def worker_pool(self) -> WorkerPool:
         """The pool's model."""

@@ -22,7 +22,7 @@ from kubefugu_trainer.grpo.items import Item, build_items, offered
 from kubefugu_trainer.grpo.rollouts import PlanRunner, Rollout
 from kubefugu_trainer.queue.tasks import TaskQueue
 from kubefugu_trainer.runs.progress import Reporter
-from kubefugu_trainer.runs.replies import DiskReplyCache
+from kubefugu_trainer.runs.replies import DiskReplyCache, writable
 
 FORMAT = "kubefugu-plans/1"
 _PLANS = 6
@@ -39,7 +39,7 @@ class PlanProblem:
     workers: tuple[str, ...]
     """Workers that are offered."""
     replies: str
-    """File that keeps replies; evaluators of other machines have one of their own there."""
+    """File that keeps replies; evaluators of other machines have one of their own, there or in their temporary folder."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts of the question files that the configuration names, by value: evaluators can't read the driver's disk."""
 
@@ -108,7 +108,7 @@ class PlanSolver:
         self._keys = keys
         self._items = cache(self._problem.items)
         self._loop = asyncio.Runner()
-        self._replies = DiskReplyCache(Path(self._problem.replies))
+        self._replies = DiskReplyCache(writable(Path(self._problem.replies)))
         self._runner = self._loop.run(self._open())
 
     async def _open(self) -> PlanRunner:

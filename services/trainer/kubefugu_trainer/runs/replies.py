@@ -6,8 +6,11 @@ successful replies get here (the worker client stores nothing else), so a transp
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +18,19 @@ from kubefugu_core.errors import DataError
 from kubefugu_core.stores.wal import use_wal
 
 _BUSY_S = 60.0
+
+
+def writable(path: Path) -> Path:
+    """The file itself where its folder can be written to, else one in the temporary folder that is told apart by its name.
+
+    An evaluator in a pod has no run directory, and nothing but its temporary folder is its own.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.access(path.parent, os.W_OK):
+            return path
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / "kubefugu" / name / path.name
 
 
 class DiskReplyCache:
