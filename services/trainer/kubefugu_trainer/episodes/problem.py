@@ -42,8 +42,7 @@ class EpisodeProblem:
     backbone_revision: str
     questions_sha256: str
     replies: str
-    """File that keeps replies and hidden states; evaluators of other machines have one of their own, there or in their temporary
-    folder."""
+    """File that keeps replies and hidden states; evaluators of other machines have one of their own."""
     entropy_weight: float
     cost_weight: float
     threads: int
