@@ -1,8 +1,9 @@
-"""Exit codes of a driver: a volume that is full is tried again, an input that can't be used is not."""
+"""How a driver ends: a full volume is tried again, an unusable input is not, an artifact is handed out or named by its URL."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_core.errors import DataError
 from kubefugu_trainer.driver import main
+from kubefugu_trainer.driver.report import Report
+from kubefugu_trainer.driver.service import TrainerServicer
+from kubefugu_trainer.driver.state import RunProgress
 
 
 def config(folder: Path) -> Path:
@@ -47,3 +52,26 @@ async def test_input_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(main, "algorithm", lambda name: train)
     assert await main.drive(config(tmp_path), listen="127.0.0.1:0", hold_s=0, termination_log=None) == main.EXIT_INVALID
+
+
+@pytest.mark.parametrize(
+    ("size", "uri", "inline"),
+    [
+        (900_000, "s3://bucket/run/artifact.safetensors", True),
+        (900_001, "s3://bucket/run/artifact.safetensors", False),
+        (900_001, "file:///work/run/artifact.safetensors", True),  # the operator says that it is too large
+        ((3 << 20) + 1, "file:///work/run/artifact.safetensors", False),
+    ],
+)
+async def test_an_artifact_with_a_url_is_handed_out_only_where_it_fits_into_the_cluster(
+    tmp_path: Path, size: int, uri: str, inline: bool
+) -> None:
+    path = tmp_path / "artifact.safetensors"
+    path.write_bytes(b"w" * size)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    servicer = TrainerServicer(RunProgress(run_id="u", algorithm="grpo"))
+    servicer.finish(path, Report(reason="Trained", artifact_uri=uri, artifact_sha256=digest))
+    context: Any = None
+    answer = await servicer.GetArtifact(trainer_pb2.GetArtifactRequest(), context)
+    assert (len(answer.content), answer.sha256) == (size if inline else 0, digest)
+    assert json.loads(answer.report_json)["artifact_uri"] == uri

@@ -5,7 +5,6 @@ then the search plays episodes with the pool, here or by evaluators.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from kubefugu_core.pool import WorkerPool, load_pool
 from kubefugu_routing.policy import save_artifact
 from kubefugu_trainer.driver import evolution
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_data
+from kubefugu_trainer.driver.inputs import local_data, sha256_of
 from kubefugu_trainer.driver.questions import counted, split_counts
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import broker_of, keys_of_workers
@@ -57,7 +56,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
     progress.update(state=trainer_pb2.RUN_STATE_RUNNING)
     table_file = outcomes(config, episodes, pool, replies=replies, reporter=reporter)
     store.safe()
-    measured = config.data.model_copy(update={"location": str(table_file), "sha256": _sha256(table_file)})
+    measured = config.data.model_copy(update={"location": str(table_file), "sha256": sha256_of(table_file)})
     on_table = config.model_copy(update={"data": measured})
     table = read_table(table_file)
     if config.parameters.get("warmStart", True):
@@ -134,10 +133,6 @@ def _blank(config: DriverConfig, table: OutcomeTable, reporter: ServedReporter) 
     return file
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _report(config: DriverConfig, artifact: Path, table: OutcomeTable) -> Report:
     """Held-out episodes, as served, against the answers of the worker that is best on the training questions."""
     figures = orjson.loads((artifact.parent / "report.json").read_bytes())
@@ -152,7 +147,7 @@ def _report(config: DriverConfig, artifact: Path, table: OutcomeTable) -> Report
             f"{figures['start_score']:.4f}; p against it {figures['p_vs_start']:.3g}."
         ),
         artifact_uri=artifact.as_uri(),
-        artifact_sha256=_sha256(artifact),
+        artifact_sha256=sha256_of(artifact),
         data_sha256=config.data.sha256,
         score=float(got.mean()),
         baseline=float(single.mean()),

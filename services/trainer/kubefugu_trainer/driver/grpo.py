@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool, load_pool
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_data
+from kubefugu_trainer.driver.inputs import local_data, sha256_of
 from kubefugu_trainer.driver.questions import counted, split_counts
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import DriverSettings, broker_of, keys_of_workers
@@ -76,6 +76,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
             workers=config.workers or None, around=around,
         )  # fmt: skip
         told.budget = conductor.budget
+        told.go_on(run.metrics.read())
         artifact = conductor.execute(check=lambda model: check_size(trained_tensors(model, settings), url=config.storage.url))
     finally:
         run.close()
@@ -161,7 +162,7 @@ def measure(config: DriverConfig, settings: ConductorConfig, artifact: Path, *, 
             f"{after['reward']:.4f} after; {100 * after['valid']:.1f} % valid.{early}"
         ),
         artifact_uri=artifact.as_uri(),
-        artifact_sha256=hashlib.sha256(artifact.read_bytes()).hexdigest(),
+        artifact_sha256=sha256_of(artifact),
         data_sha256=config.data.sha256,
         score=float(got.mean()),
         baseline=float(other.mean()),
@@ -219,6 +220,10 @@ class _Told:
         if line["stage"] == "rollouts":
             self._best = max(self._best, line["reward"])
             self._progress.update(mean_fitness=line["reward"], best_fitness=self._best)
+
+    def go_on(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Take in what an earlier attempt told."""
+        self._best = max((line["reward"] for line in lines if line["stage"] == "rollouts"), default=0.0)
 
     def safe(self) -> None:
         """There is something new to go on from."""

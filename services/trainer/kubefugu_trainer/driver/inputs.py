@@ -30,7 +30,7 @@ def local_data(config: DriverConfig) -> Path:
         path = config.storage.directory / f"data{Path(location).suffix}"
         if not path.is_file():
             _fetch(location, path)
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != config.data.sha256:
         raise DataError(f"{location} has the checksum {found}, the run was made for {config.data.sha256}.", field="data")
     return path
@@ -45,7 +45,8 @@ def _fetch(url: str, path: Path) -> None:
         raise UnavailableError(f"{url}: {error}") from error
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Checksum of a file of any size. Raises DataError where it can't be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

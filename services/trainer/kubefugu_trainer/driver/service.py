@@ -50,15 +50,13 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         if self._finished is None:
             raise ConflictError("This run has no artifact yet.")
         path, report = self._finished
-        content = await asyncio.to_thread(path.read_bytes)
-        sha256 = hashlib.sha256(content).hexdigest()
         elsewhere = "://" in report.artifact_uri and not report.artifact_uri.startswith("file://")
         most = MAX_BYTES if elsewhere else MAX_INLINE_BYTES  # what has a URL need not be squeezed into the cluster
-        return trainer_pb2.GetArtifactResponse(
-            content=content if len(content) <= most else b"",
-            sha256=sha256,
-            report_json=report.to_json().encode(),
-        )
+        told, sha256, content = report.to_json().encode(), report.artifact_sha256, b""
+        if path.stat().st_size <= most:
+            content = await asyncio.to_thread(path.read_bytes)
+            sha256 = hashlib.sha256(content).hexdigest()
+        return trainer_pb2.GetArtifactResponse(content=content, sha256=sha256, report_json=told)
 
     async def ReleaseRun(self, request: trainer_pb2.ReleaseRunRequest, context: Context) -> trainer_pb2.ReleaseRunResponse:
         """See the proto."""
