@@ -25,7 +25,7 @@ class Variants:
 
     def __init__(self, base: CausalModel) -> None:
         self.base = base
-        self._own = {name: parameter.data for name, parameter in base.model.named_parameters()}
+        self._own: dict[str, torch.Tensor] = {name: parameter.data for name, parameter in base.model.named_parameters()}
         self._in_place: Weights = {}
 
     def weights_of(self, artifact: ConductorArtifact) -> Weights:
@@ -56,9 +56,7 @@ class Variants:
             raise ArtifactRefusedError(f"{module} has a lora_A but no lora_B.", field="artifact")
         weight = self._target(f"{module}.weight", (up.shape[0], down.shape[1]))
         delta = (artifact.alpha / down.shape[0]) * (up.float() @ down.float())
-        merged: torch.Tensor = weight.float() + delta.to(weight.device)
-        served: torch.Tensor = merged.to(weight.dtype)
-        return served
+        return (weight.float() + delta.to(weight.device)).to(weight.dtype)
 
     def _target(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         own = self._own.get(name)
