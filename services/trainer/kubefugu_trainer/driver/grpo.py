@@ -77,6 +77,7 @@ def train(config: DriverConfig, progress: RunProgress, reporter: ServedReporter,
         )  # fmt: skip
         told.budget = conductor.budget
         told.go_on(run.metrics.read())
+        told.safe()
         artifact = conductor.execute(check=lambda model: check_size(trained_tensors(model, settings), url=config.storage.url))
     finally:
         run.close()

@@ -56,7 +56,8 @@ class RunStore:
         if self._mirror is None:
             return
         for replies in self._directory.rglob(_REPLIES):
-            _copy(replies, replies.with_name(_SAVED))
+            with contextlib.suppress(sqlite3.Error):  # without its replies a run goes on, too: it asks again
+                _copy(replies, replies.with_name(_SAVED))
         self._mirror.push()
 
 

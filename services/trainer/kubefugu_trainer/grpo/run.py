@@ -23,7 +23,7 @@ from kubefugu_routing.causal.load import CausalModel
 from kubefugu_trainer.evolution.stopping import RunStoppedError
 from kubefugu_trainer.grpo.below import PlansBelow
 from kubefugu_trainer.grpo.budget import Budget
-from kubefugu_trainer.grpo.checkpoints import FOUND, WARM
+from kubefugu_trainer.grpo.checkpoints import FOUND, WARM, newest
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.found_plans import find_plans
 from kubefugu_trainer.grpo.items import Item, build_items, offered
@@ -104,7 +104,7 @@ async def _open(
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a run is given beside its configuration: nothing of it decides the result."""
+    """What a run is given beside its configuration: nothing of it but the limits decides the result."""
 
     device: str = "cpu"
     threads: int | None = None
@@ -298,7 +298,8 @@ class ConductorRun:
         if done.is_file():
             load_tensors(model, done, config)
             return
-        if not config.steps or self.budget.over:
+        folder = self._run.path / "checkpoints" / "grpo"
+        if not config.steps or (self.budget.over and newest(folder) is None):
             return
         from kubefugu_trainer.grpo.learner import train_grpo
 
@@ -309,7 +310,7 @@ class ConductorRun:
             model,
             self._items("train", config.questions),
             config=config,
-            folder=self._run.path / "checkpoints" / "grpo",
+            folder=folder,
             run_plans=run_plans,
             stop=self._stop,
             reporter=self._reporter,
