@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubefugu_core.errors import DataError
+from kubefugu_core.policy_sets.published import MAX_ARTIFACT_BYTES
 
-MAX_BYTES = 900_000
-"""The operator keeps no larger artifact in the cluster."""
 _BYTES_PER_NUMBER = 2
 """bfloat16."""
 _PER_TENSOR = 200
@@ -25,9 +24,9 @@ def artifact_bytes(tensors: Mapping[str, Any]) -> int:
 def check_size(tensors: Mapping[str, Any], *, url: str) -> None:
     """Raises DataError where the artifact could not leave the driver's pod."""
     size = artifact_bytes(tensors)
-    if size > MAX_BYTES and not url:
+    if size > MAX_ARTIFACT_BYTES and not url:
         raise DataError(
-            f"The artifact would have about {size / 1e6:.1f} MB; without storage.url it may have {MAX_BYTES / 1e6:g} MB. "
+            f"The artifact would have about {size / 1e6:.1f} MB; without storage.url it may have {MAX_ARTIFACT_BYTES / 1e6:g} MB. "
             "Choose the adapter LoRA with a smaller rank or fewer layers, or give storage.url.",
             field="storage",
         )
