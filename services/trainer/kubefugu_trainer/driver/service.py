@@ -11,8 +11,8 @@ import grpc
 
 from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_core.errors import ConflictError, RunNotFoundError
+from kubefugu_core.policy_sets.published import MAX_ARTIFACT_BYTES
 from kubefugu_trainer.driver.report import Report
-from kubefugu_trainer.driver.size import MAX_BYTES
 from kubefugu_trainer.driver.state import RunProgress
 
 MAX_INLINE_BYTES = 3 << 20
@@ -51,7 +51,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             raise ConflictError("This run has no artifact yet.")
         path, report = self._finished
         elsewhere = "://" in report.artifact_uri and not report.artifact_uri.startswith("file://")
-        most = MAX_BYTES if elsewhere else MAX_INLINE_BYTES  # what has a URL need not be squeezed into the cluster
+        most = MAX_ARTIFACT_BYTES if elsewhere else MAX_INLINE_BYTES  # what has a URL need not be squeezed into the cluster
         told, sha256, content = report.to_json().encode(), report.artifact_sha256, b""
         if path.stat().st_size <= most:
             content = await asyncio.to_thread(path.read_bytes)

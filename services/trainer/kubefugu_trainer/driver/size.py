@@ -26,7 +26,7 @@ def check_size(tensors: Mapping[str, Any], *, url: str) -> None:
     size = artifact_bytes(tensors)
     if size > MAX_ARTIFACT_BYTES and not url:
         raise DataError(
-            f"The artifact would have about {size / 1e6:.1f} MB; without storage.url it may have {MAX_ARTIFACT_BYTES / 1e6:g} MB. "
+            f"The artifact would have about {size / 1e6:.1f} MB; {MAX_ARTIFACT_BYTES / 1e6:g} MB are kept without storage.url. "
             "Choose the adapter LoRA with a smaller rank or fewer layers, or give storage.url.",
             field="storage",
         )
