@@ -182,7 +182,7 @@ def test_evaluators_execute_the_plans_and_the_budget_ends_training(
     [
         ({"parameters": {"questions": 20}}, "data has 16 different questions; 20 for training and 4 held-out ones need 24"),
         ({"parameters": {"questionsPerStep": 14}}, "14 for training and 4 held-out ones need 18"),
-        ({"parameters": {"rank": 512}}, "without storage.url it may have 0.9 MB"),
+        ({"parameters": {"rank": 512}}, "0.9 MB are kept without storage.url"),
         ({"evaluators": True}, "KUBEFUGU_TRAINER_BROKER"),
         ({"data": {"sha256": "0" * 64}}, "checksum"),
     ],
