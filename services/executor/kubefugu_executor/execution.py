@@ -10,6 +10,7 @@ from kubefugu.executor.v1 import executor_pb2 as pb
 from kubefugu_coordination.clock import Clock
 from kubefugu_coordination.decisions import DecisionRecorder, RecordStatus
 from kubefugu_coordination.events import Delta, Event, PlanFailed, Planned, Routed, StepEnded, TurnEnded
+from kubefugu_core.errors import NoWorkerAvailableError
 from kubefugu_core.stores import BufferedDecisions
 from kubefugu_core.stores.buffered import PendingDecision
 from kubefugu_executor.convert import event_to_proto
@@ -68,12 +69,15 @@ class Execution:
         recorder = self.recorder
         status = recorder.status or RecordStatus.FAILED
         self._metrics.request_ended(recorder.mode.value, status.value, seconds)
+        job = recorder.job
+        self._decisions.put(PendingDecision(job.tenant, job.request_id, recorder.started_at, recorder.render))
+        if isinstance(error, NoWorkerAvailableError):
+            # Every allowed worker was tried, or rests: whoever decided, nobody could have answered.
+            return
         failed = status is RecordStatus.FAILED
         self._counters.count(recorder.policy_version, failed=failed, declined=recorder.declined)
         # A Conductor without a valid plan has failed, although the loop answered in its place.
         self._counters.count(recorder.planner_version, failed=failed or recorder.plan_failed, declined=recorder.declined)
-        job = recorder.job
-        self._decisions.put(PendingDecision(job.tenant, job.request_id, recorder.started_at, recorder.render))
 
     def abort(self, context: object = None) -> None:
         """The call is over, whoever ended it: make sure that nothing goes on downstream.

@@ -207,6 +207,14 @@ async def test_failures_are_counted_by_the_version_that_decided(tmp_path: Path) 
         assert [(p.policy_version, p.requests, p.failures) for p in policies] == [("v1", 1, 0), ("v2", 2, 2)]
 
 
+async def test_a_request_that_nobody_could_answer_counts_for_no_version(tmp_path: Path) -> None:
+    async with executor_stand(tmp_path, "a", "b") as s:
+        s.upstream.default = Script(status=500)
+        with pytest.raises(NoWorkerAvailableError):
+            await s.ask(execute_request())
+        assert not (await s.stub.GetPolicyCounters(pb.GetPolicyCountersRequest(), timeout=60)).policies
+
+
 async def test_an_error_after_the_first_byte_ends_the_call_with_its_reason(tmp_path: Path) -> None:
     async with executor_stand(tmp_path, "a", "b") as s:
         s.upstream.default = Script(cut_after_chunks=3)
