@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -21,17 +19,9 @@ def driver(
     ),
 ) -> None:
     """Train as a cluster's snapshot says: serve progress, leave a report, hand out the artifact."""
-    _end_on_sigterm()
     from kubefugu_core.telemetry import configure_logging
     from kubefugu_trainer.driver.main import drive
 
     configure_logging(service="trainer")
     seconds = hold_seconds if hold else 0.0
     raise typer.Exit(asyncio.run(drive(config, listen=listen, hold_s=seconds, termination_log=termination_log)))
-
-
-def _end_on_sigterm() -> None:
-    """The first process of a container ignores a signal that it has no handler for, and the imports below take seconds."""
-    from kubefugu_trainer.evolution.stopping import STOPPED_EXIT
-
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(STOPPED_EXIT))
