@@ -87,7 +87,8 @@ async def serve(settings: ConductorSettings) -> None:
 
 def follow_line(model: LocalModel, settings: ConductorSettings, server: RpcServer) -> PlannerLine:
     """The line of trained Conductors that the settings' policy set file declares; nothing is applied yet."""
-    own = (settings.policy_set_file.resolve().parent.as_uri(),) if settings.policy_set_file else ()
+    # The folder as it is named: a mounted ConfigMap's files are links into a folder that each change replaces.
+    own = (settings.policy_set_file.absolute().parent.as_uri(),) if settings.policy_set_file else ()
     return PlannerLine(model, (*settings.allowed_uri_prefixes, *own), report=server.set_serving)
 
 

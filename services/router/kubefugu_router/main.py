@@ -66,7 +66,8 @@ def read_token(path: Path | None) -> str:
 
 
 def _prefixes(settings: RouterSettings) -> tuple[str, ...]:
-    own = (settings.policy_set_file.resolve().parent.as_uri(),) if settings.policy_set_file else ()
+    # The folder as it is named: a mounted ConfigMap's files are links into a folder that each change replaces.
+    own = (settings.policy_set_file.absolute().parent.as_uri(),) if settings.policy_set_file else ()
     return (*settings.allowed_uri_prefixes, *own)
 
 

@@ -71,20 +71,31 @@ class Line:
     def declare(self, active: str, *, canary: tuple[str, float] | None = None, spoil: str = "") -> None:
         """Write a policy set, as the operator's ConfigMap brings it. `spoil`: a version whose bytes are altered."""
         self.generation += 1
+        behind = self.folder / f"..{self.generation}"
+        behind.mkdir()
         sources = []
         for version in dict.fromkeys((active, *([canary[0]] if canary else []))):
             raw = bytearray(self._taught.artifacts.get(version, self._taught.artifacts["c1"]).read_bytes())
             if version == spoil:
                 raw[-1] ^= 1
-            file = self.folder / f"{version}.safetensors"
-            file.write_bytes(raw)
-            sources.append({"version": version, "uri": file.as_uri(), "sha256": hashlib.sha256(raw).hexdigest()})
+            (behind / f"{version}.safetensors").write_bytes(raw)
+            uri = (self.folder / f"{version}.safetensors").as_uri()
+            sources.append({"version": version, "uri": uri, "sha256": hashlib.sha256(raw).hexdigest()})
         document: dict[str, Any] = {"generation": self.generation, "active": active, "sources": sources}
         if canary:
             document["canary"] = {"version": canary[0], "percent": canary[1]}
-        fresh = self.folder / ".fresh"
-        fresh.write_text(json.dumps(document))
-        fresh.replace(self.folder / "policy-set.json")
+        (behind / "policy-set.json").write_text(json.dumps(document))
+        self._mount(behind)
+
+    def _mount(self, behind: Path) -> None:
+        """What a kubelet does with a changed ConfigMap: one link is exchanged, every file is a link through it."""
+        fresh = self.folder / "..fresh"
+        fresh.symlink_to(behind.name)
+        fresh.replace(self.folder / "..data")
+        for file in behind.iterdir():
+            link = self.folder / file.name
+            if not link.is_symlink():
+                link.symlink_to(Path("..data") / file.name)
 
     async def states(self) -> dict[str, int]:
         """State of each version that the Conductor tells of."""
