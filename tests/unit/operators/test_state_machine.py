@@ -78,6 +78,7 @@ class OperatorMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.pair = Pair()
         self.published: list[str] = []
+        self.pinned = ""
         self.apply_pool(0)
         self.apply_policy()
 
@@ -140,7 +141,13 @@ class OperatorMachine(RuleBasedStateMachine):
     @rule(version=st.sampled_from(["", *VERSIONS]))
     def pin(self, version: str) -> None:
         if version in ("", *self.published):
+            # What a canary is compared with decides about it (bad beside bad is no worse): a bad version that a user pins is
+            # lived through in both worlds, from the pin to its end.
+            lived_through = version in BAD or self.pinned in BAD
             self.pair.edit(edit_object(POLICY, lambda spec: spec.update(pin=version)))
+            self.pinned = version
+            if lived_through:
+                asyncio.run(self.pair.tried.settle())
 
     # --- fate ---------------------------------------------------------------------------------------------------------
 
