@@ -59,8 +59,8 @@ async def test_input_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_pa
     [
         (900_000, "s3://bucket/run/artifact.safetensors", True),
         (900_001, "s3://bucket/run/artifact.safetensors", False),
-        (900_001, "file:///work/run/artifact.safetensors", True),  # the operator says that it is too large
-        ((3 << 20) + 1, "file:///work/run/artifact.safetensors", False),
+        (900_001, "file:///volume/run/artifact.safetensors", True),  # the operator says that it is too large
+        ((3 << 20) + 1, "file:///volume/run/artifact.safetensors", False),
     ],
 )
 async def test_an_artifact_with_a_url_is_handed_out_only_where_it_fits_into_the_cluster(
