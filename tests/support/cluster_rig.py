@@ -251,6 +251,20 @@ def load_images() -> None:
         stamp.write_text(f"{built[image.tag]} {_on_node()[image.tag]}")
 
 
+@contextmanager
+def fresh_node() -> Iterator[Cluster]:
+    """A node with every image, for as long as the block runs."""
+    build_images()
+    node = start()
+    try:
+        with node.stage("images onto the node"):
+            load_images()
+        yield node
+    finally:
+        node.table()
+        stop()
+
+
 def _built() -> dict[str, str]:
     """Ids of the built images by name."""
     lines = run([str(RIG / "image"), "list"]).splitlines()[1:]

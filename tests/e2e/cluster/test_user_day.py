@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import cluster_rig as rig
 from support.cluster_day import (
     CHART,
     COMPONENTS,
@@ -30,7 +29,7 @@ from support.cluster_day import (
     pool_with_workers,
     train,
 )
-from support.cluster_rig import Cluster
+from support.cluster_rig import Cluster, fresh_node
 
 pytestmark = [
     pytest.mark.e2e,
@@ -45,15 +44,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Images built and loaded on a fresh node."""
-    rig.build_images()
-    node = rig.start()
-    try:
-        with node.stage("images onto the node"):
-            rig.load_images()
+    with fresh_node() as node:
         yield node
-    finally:
-        node.table()
-        rig.stop()
 
 
 def test_the_users_day(cluster: Cluster) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import cluster_rig as rig
 from support.cluster_day import DATES, UNITS, Load, ask, install, pool_with_workers, train
-from support.cluster_rig import Cluster
+from support.cluster_rig import Cluster, fresh_node
 from support.paths import REPO
 
 pytestmark = [
@@ -35,15 +34,8 @@ FACTORS = {("miles", "kilometres"): 1.609344, ("pounds", "kilograms"): 0.4535923
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Images built and loaded on a fresh node."""
-    rig.build_images()
-    node = rig.start()
-    try:
-        with node.stage("images onto the node"):
-            rig.load_images()
+    with fresh_node() as node:
         yield node
-    finally:
-        node.table()
-        rig.stop()
 
 
 def questions() -> str:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
+from support.drivers import collected, start_driver
 from support.episodes import WORKERS, WorldServer, write_questions, write_world
 from support.evaluators import RedisServer, evaluators, ready
-from support.evolution import TrainerProcess, wait_until
+from support.evolution import wait_until
 from support.ports import free_port
 
-from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_routing.policy import load_artifact
 
 pytestmark = pytest.mark.timeout(300)
@@ -55,35 +54,6 @@ def config(tmp_path: Path, server: WorldServer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def start(folder: Path, config: dict[str, Any], port: int, **environment: str) -> TrainerProcess:
-    (folder / "config.json").write_text(json.dumps(config))
-    return TrainerProcess(
-        ["driver", f"--config={folder / 'config.json'}", f"--listen=127.0.0.1:{port}", "--hold",
-         f"--termination-log={folder / 'last-words'}"],
-        log=folder / "driver.log", home=folder / "home",
-        environment={"KUBEFUGU_TRAINER_KEYS_DIR": str(folder / "keys"), **environment},
-    )  # fmt: skip
-
-
-def collected(driver: TrainerProcess, port: int) -> trainer_pb2.GetArtifactResponse:
-    """Wait for the run's end, take the artifact, let the driver go."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = trainer_pb2_grpc.TrainerServiceStub(channel)
-
-        def over() -> bool:
-            assert driver.returncode is None, driver.output
-            try:
-                return stub.GetRun(trainer_pb2.GetRunRequest(), timeout=60).run.state == trainer_pb2.RUN_STATE_SUCCEEDED
-            except grpc.RpcError:
-                return False
-
-        wait_until(over, what="the run's end", timeout_s=200)
-        artifact = stub.GetArtifact(trainer_pb2.GetArtifactRequest(), timeout=60)
-        stub.ReleaseRun(trainer_pb2.ReleaseRunRequest(), timeout=60)
-    assert driver.wait() == 0
-    return artifact
-
-
 def test_a_head_with_roles_comes_from_live_episodes_that_evaluators_play(
     tmp_path: Path, config: dict[str, Any], server: WorldServer
 ) -> None:
@@ -93,11 +63,11 @@ def test_a_head_with_roles_comes_from_live_episodes_that_evaluators_play(
         with evaluators(redis, tmp_path, 1, environment=keys) as processes:
             ready(processes)
             port = free_port()
-            driver = start(tmp_path, config | {"evaluators": True}, port, KUBEFUGU_TRAINER_BROKER=redis.url)
+            driver = start_driver(tmp_path, config | {"evaluators": True}, port, KUBEFUGU_TRAINER_BROKER=redis.url)
             frozen = tmp_path / "work" / "run" / "snapshot" / "problem.json"
             wait_until(lambda: driver.returncode is not None or frozen.is_file(), what="the frozen problem")
             (tmp_path / "questions.jsonl").unlink()
-            answer = collected(driver, port)
+            _, answer = collected(driver, port)
     finally:
         redis.kill()
     report = json.loads(answer.report_json)
@@ -127,6 +97,6 @@ def test_a_head_with_roles_comes_from_live_episodes_that_evaluators_play(
 def test_wrong_orders_are_refused_for_good(tmp_path: Path, config: dict[str, Any], change: dict[str, Any], says: str) -> None:
     for name, value in change.items():
         config[name] = config[name] | value
-    driver = start(tmp_path, config, free_port())
+    driver = start_driver(tmp_path, config, free_port())
     assert driver.wait() == 65, driver.output
     assert says in json.loads((tmp_path / "last-words").read_text())["message"]

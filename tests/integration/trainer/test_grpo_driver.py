@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import orjson
 import pytest
+from support.drivers import collected, start_driver
 from support.evaluators import RedisServer, evaluators, ready
-from support.evolution import TrainerProcess, wait_until
+from support.evolution import wait_until
 from support.ports import free_port
 from support.questions import two_workers, write_questions
 from support.tiny_conductor import tiny_backbone
 from support.upstream import Upstream
 
-from kubefugu.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from kubefugu_routing.causal.artifact import load_conductor
 
 pytestmark = pytest.mark.timeout(300)
@@ -67,47 +66,17 @@ def config(tmp_path: Path, upstream: Upstream) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def start(folder: Path, config: dict[str, Any], port: int, **environment: str) -> TrainerProcess:
-    (folder / "config.json").write_text(json.dumps(config))
-    return TrainerProcess(
-        ["driver", f"--config={folder / 'config.json'}", f"--listen=127.0.0.1:{port}", "--hold",
-         f"--termination-log={folder / 'last-words'}"],
-        log=folder / "driver.log", home=folder / "home",
-        environment={"KUBEFUGU_TRAINER_KEYS_DIR": str(folder / "keys"), "KUBEFUGU_TRAINER_DEVICE": "cpu", **environment},
-    )  # fmt: skip
-
-
 def lines(folder: Path, stage: str = "rollouts") -> list[dict[str, Any]]:
     file = folder / "work" / "run" / "metrics.jsonl"
     rows = file.read_text().splitlines() if file.is_file() else []
     return [row for row in map(json.loads, rows) if row["stage"] == stage]
 
 
-def collected(driver: TrainerProcess, port: int) -> tuple[trainer_pb2.Run, trainer_pb2.GetArtifactResponse]:
-    """Wait for the run's end, take the artifact, let the driver go."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = trainer_pb2_grpc.TrainerServiceStub(channel)
-
-        def over() -> bool:
-            assert driver.returncode is None, driver.output
-            try:
-                return stub.GetRun(trainer_pb2.GetRunRequest(), timeout=60).run.state == trainer_pb2.RUN_STATE_SUCCEEDED
-            except grpc.RpcError:
-                return False
-
-        wait_until(over, what="the run's end", timeout_s=200)
-        told = stub.GetRun(trainer_pb2.GetRunRequest(), timeout=60).run
-        artifact = stub.GetArtifact(trainer_pb2.GetArtifactRequest(), timeout=60)
-        stub.ReleaseRun(trainer_pb2.ReleaseRunRequest(), timeout=60)
-    assert driver.wait() == 0
-    return told, artifact
-
-
 def test_a_conductor_is_trained_on_two_nodes_and_collected(tmp_path: Path, config: dict[str, Any], upstream: Upstream) -> None:
     """The first node is lost with its disk in the middle of GRPO: the prefix has what another one goes on from."""
     config["storage"]["url"] = (tmp_path / "bucket").as_uri()
     kept = tmp_path / "bucket" / "u-1" / "run"
-    driver = start(tmp_path, config, free_port())
+    driver = start_driver(tmp_path, config, free_port())
     wait_until(lambda: driver.returncode is not None or len(lines(tmp_path)) > 3, what="steps of GRPO")
     driver.signal(signal.SIGTERM)
     assert driver.wait() == 75, driver.output
@@ -115,7 +84,7 @@ def test_a_conductor_is_trained_on_two_nodes_and_collected(tmp_path: Path, confi
     asked_before = len(upstream.requests)
     shutil.rmtree(tmp_path / "work")
     port = free_port()
-    told, artifact = collected(start(tmp_path, config, port), port)
+    told, artifact = collected(start_driver(tmp_path, config, port), port)
     assert (told.run_id, told.algorithm, told.step, told.total_steps) == ("u-1", "grpo", 6, 6)
     assert told.best_fitness >= told.mean_fitness
     assert told.cost_usd > 0
@@ -163,7 +132,7 @@ def test_evaluators_execute_the_plans_and_the_budget_ends_training(
         with evaluators(redis, tmp_path, 1, environment=keys) as processes:
             ready(processes)
             port = free_port()
-            driver = start(tmp_path, config, port, KUBEFUGU_TRAINER_BROKER=redis.url)
+            driver = start_driver(tmp_path, config, port, KUBEFUGU_TRAINER_BROKER=redis.url)
             wait_until(lambda: driver.returncode is not None or lines(tmp_path, "warm start"), what="the warm start")
             (tmp_path / "questions.jsonl").unlink()
             told, artifact = collected(driver, port)
@@ -190,6 +159,6 @@ def test_evaluators_execute_the_plans_and_the_budget_ends_training(
 def test_wrong_orders_are_refused_for_good(tmp_path: Path, config: dict[str, Any], change: dict[str, Any], says: str) -> None:
     for name, value in change.items():
         config[name] = config[name] | value if isinstance(value, dict) else value
-    driver = start(tmp_path, config, free_port())
+    driver = start_driver(tmp_path, config, free_port())
     assert driver.wait() == 65, driver.output
     assert says in json.loads((tmp_path / "last-words").read_text())["message"]

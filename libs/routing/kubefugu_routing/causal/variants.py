@@ -43,6 +43,8 @@ class Variants:
 
     def use(self, weights: Weights) -> None:
         """Put weights in place of the base model's; {} puts its own back."""
+        if weights is self._in_place:
+            return
         parameters = dict(self.base.model.named_parameters())
         for name in self._in_place.keys() - weights.keys():
             parameters[name].data = self._own[name]

@@ -17,6 +17,7 @@ from kubefugu_core.pool import WorkerPool, load_pool
 from kubefugu_routing.policy import save_artifact
 from kubefugu_trainer.driver import evolution
 from kubefugu_trainer.driver.config import DriverConfig
+from kubefugu_trainer.driver.gain import of_gain
 from kubefugu_trainer.driver.inputs import local_data, sha256_of
 from kubefugu_trainer.driver.questions import counted, split_counts
 from kubefugu_trainer.driver.report import Report
@@ -27,7 +28,6 @@ from kubefugu_trainer.episodes.assemble import EpisodeOrder, episode_configurati
 from kubefugu_trainer.episodes.config import EpisodeConfig
 from kubefugu_trainer.episodes.questions import questions_of
 from kubefugu_trainer.evaluation import metrics
-from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.evolution.prepare import starting_artifact
 from kubefugu_trainer.evolution.run import Limits
 from kubefugu_trainer.features.extract import FeatureSource
@@ -139,20 +139,8 @@ def _report(config: DriverConfig, artifact: Path, table: OutcomeTable) -> Report
     fit, test = table.take(table.rows("train")), table.take(table.rows("test"))
     best = metrics.best_single(fit.scores)
     got, single = np.asarray(figures["rewards"], dtype=np.float64), test.scores[:, best]
-    low, high = bootstrap_interval(got - single, np.random.default_rng([config.seed, *b"gain"]), level=config.level)
-    return Report(
-        reason="Trained",
-        message=(
-            f"Best single worker: {table.workers[best]}. {figures['turns']:.2f} turns an episode; the start scored "
-            f"{figures['start_score']:.4f}; p against it {figures['p_vs_start']:.3g}."
-        ),
-        artifact_uri=artifact.as_uri(),
-        artifact_sha256=sha256_of(artifact),
-        data_sha256=config.data.sha256,
-        score=float(got.mean()),
-        baseline=float(single.mean()),
-        gain=float((got - single).mean()),
-        gain_low=low,
-        gain_high=high,
-        items=len(got),
+    message = (
+        f"Best single worker: {table.workers[best]}. {figures['turns']:.2f} turns an episode; the start scored "
+        f"{figures['start_score']:.4f}; p against it {figures['p_vs_start']:.3g}."
     )
+    return of_gain(config, artifact, got, single, message=message)

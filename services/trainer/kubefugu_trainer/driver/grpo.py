@@ -15,14 +15,14 @@ from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_core.errors import DataError
 from kubefugu_core.pool import WorkerPool, load_pool
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import local_data, sha256_of
+from kubefugu_trainer.driver.gain import of_gain
+from kubefugu_trainer.driver.inputs import local_data
 from kubefugu_trainer.driver.questions import counted, split_counts
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.settings import DriverSettings, broker_of, keys_of_workers
 from kubefugu_trainer.driver.size import check_size
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
 from kubefugu_trainer.driver.storage import RunStore
-from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.grpo.checkpoints import newest
 from kubefugu_trainer.grpo.config import ConductorConfig
 from kubefugu_trainer.grpo.items import offered
@@ -152,26 +152,14 @@ def measure(config: DriverConfig, settings: ConductorConfig, artifact: Path, *, 
     before = orjson.loads((run / "held_out_before.json").read_bytes())["greedy"]
     single = orjson.loads((run / "single.json").read_bytes())
     got, other = np.asarray(after["scores"], dtype=np.float64), np.asarray(single["scores"], dtype=np.float64)
-    low, high = bootstrap_interval(got - other, np.random.default_rng([config.seed, *b"gain"]), level=config.level)
     early = (
         f" The budget ({ended}) ended training after {_steps_done(artifact)} of {settings.steps} GRPO steps." if ended else ""
     )
-    return Report(
-        reason="Trained",
-        message=(
-            f"Best single worker: {single['best']}. Reward of held-out plans: {before['reward']:.4f} before GRPO, "
-            f"{after['reward']:.4f} after; {100 * after['valid']:.1f} % valid.{early}"
-        ),
-        artifact_uri=artifact.as_uri(),
-        artifact_sha256=sha256_of(artifact),
-        data_sha256=config.data.sha256,
-        score=float(got.mean()),
-        baseline=float(other.mean()),
-        gain=float((got - other).mean()),
-        gain_low=low,
-        gain_high=high,
-        items=len(got),
+    message = (
+        f"Best single worker: {single['best']}. Reward of held-out plans: {before['reward']:.4f} before GRPO, "
+        f"{after['reward']:.4f} after; {100 * after['valid']:.1f} % valid.{early}"
     )
+    return of_gain(config, artifact, got, other, message=message)
 
 
 def _steps_done(artifact: Path) -> int:

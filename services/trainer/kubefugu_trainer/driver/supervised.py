@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ from kubefugu.trainer.v1 import trainer_pb2
 from kubefugu_routing.policy import PolicyArtifact, load_artifact
 from kubefugu_routing.svf.bundles import find_bundle
 from kubefugu_trainer.driver.config import DriverConfig
-from kubefugu_trainer.driver.inputs import factors_of, local_data, pool_table
+from kubefugu_trainer.driver.gain import of_gain
+from kubefugu_trainer.driver.inputs import factors_of, local_data, pool_table, sha256_of
 from kubefugu_trainer.driver.report import Report
 from kubefugu_trainer.driver.state import RunProgress, ServedReporter
 from kubefugu_trainer.driver.storage import RunStore
 from kubefugu_trainer.evaluation import metrics
-from kubefugu_trainer.evaluation.inference import bootstrap_interval
 from kubefugu_trainer.features.extract import FeatureSource
 from kubefugu_trainer.outcomes.table import OutcomeTable
 from kubefugu_trainer.runs.directory import RunDirectory
@@ -73,15 +72,15 @@ def _settings(config: DriverConfig, path: Path, table: OutcomeTable) -> Supervis
 def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: FeatureSource) -> Report:
     """Gain over the best single worker on the rows of the split test, with its interval (bootstrap over questions)."""
     artifact = load_artifact(path)
-    common = {
-        "reason": "Trained",
-        "artifact_uri": path.as_uri(),
-        "artifact_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "data_sha256": config.data.sha256,
-    }
     test = table.take(table.rows("test"))
     if not len(test):
-        return Report(**common, message="The table has no rows of the split test: the gain is not measured.")
+        return Report(
+            reason="Trained",
+            message="The table has no rows of the split test: the gain is not measured.",
+            artifact_uri=path.as_uri(),
+            artifact_sha256=sha256_of(path),
+            data_sha256=config.data.sha256,
+        )
     variant = None
     if artifact.has_offsets and artifact.factors is not None:
         prefixes = (artifact.factors.uri,) if artifact.factors.uri else ()
@@ -93,18 +92,8 @@ def measure(config: DriverConfig, path: Path, table: OutcomeTable, source: Featu
     fit = training_rows(table)
     best = metrics.best_single(fit.scores)
     got, single = metrics.chosen(test.scores, choices), test.scores[:, best]
-    rng = np.random.default_rng([config.seed, *b"gain"])
-    low, high = bootstrap_interval(got - single, rng, level=config.level)
-    return Report(
-        **common,
-        message=f"Best single worker: {table.workers[best]}.{_of_offsets(config, artifact)}",
-        score=float(got.mean()),
-        baseline=float(single.mean()),
-        gain=float((got - single).mean()),
-        gain_low=low,
-        gain_high=high,
-        items=len(test),
-    )
+    message = f"Best single worker: {table.workers[best]}.{_of_offsets(config, artifact)}"
+    return of_gain(config, path, got, single, message=message)
 
 
 def _of_offsets(config: DriverConfig, artifact: PolicyArtifact) -> str:

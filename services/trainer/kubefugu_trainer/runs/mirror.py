@@ -27,7 +27,7 @@ def is_url(place: str) -> bool:
 def _failures() -> tuple[type[Exception], ...]:
     """What a store that can't be used raises; s3's client has errors of its own, missing credentials for one."""
     try:
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # botocore has none
     except ImportError:
         return (OSError,)
     return (OSError, BotoCoreError)
